@@ -1,0 +1,143 @@
+"""The configuration as frozen structs: every key, its default and its unit.
+
+`docs/configuration.md` explains the keys to their users; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A word that may stand as one level of an MQTT topic."""
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; unknown keys are errors."""
+
+
+class Tls(Section):
+    """How the broker is verified and how this node proves itself."""
+
+    ca_file: str | None = None
+    """PEM of the accepted authorities; the system's own where absent."""
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+class Mqtt(Section):
+    """The broker, and how hard to try."""
+
+    host: str = "127.0.0.1"
+    port: Port = 1883
+    version: Literal["5", "3.1.1"] = "5"
+    client_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
+    """Default: `stoker-<site>-<node>`."""
+    username: str | None = None
+    password_file: str | None = None
+    password_credential: Name | None = None
+    """Name of a systemd credential, read from `$CREDENTIALS_DIRECTORY`."""
+    tls: Tls | None = None
+    keepalive_s: Annotated[int, Meta(ge=5, le=3600)] = 30
+    connect_timeout_s: Seconds = 10.0
+    reconnect_min_s: Seconds = 1.0
+    reconnect_max_s: Seconds = 120.0
+    inflight: Annotated[int, Meta(ge=1, le=1000)] = 20
+    queue_messages: Annotated[int, Meta(ge=100, le=10_000_000)] = 100_000
+
+
+class Polling(Section):
+    """How often devices are read."""
+
+    interval_s: Seconds = 60.0
+    deadline_s: Seconds = 5.0
+    concurrency: Annotated[int, Meta(ge=1, le=20_000)] = 256
+    """Devices read at once, of those that answer well."""
+    suspect_concurrency: Annotated[int, Meta(ge=1, le=20_000)] = 256
+    """Devices read at once, of those that did not answer last time."""
+    per_subnet_per_s: PerSecond = 200.0
+    """Polls started per second within one /24."""
+    confirm_identity_s: Seconds = 3600.0
+    """The age at which an identity is confirmed again."""
+
+
+class Discovery(Section):
+    """How addresses are searched for devices."""
+
+    enabled: bool = True
+    sweep_interval_s: Seconds = 600.0
+    per_second: PerSecond = 200.0
+    per_subnet_per_s: PerSecond = 50.0
+    deadline_s: Seconds = 3.0
+    concurrency: Annotated[int, Meta(ge=1, le=20_000)] = 256
+
+
+class Range(Section):
+    """Addresses that this node owns."""
+
+    addresses: str
+    """`10.1.0.0/16`, `10.1.2.10-10.1.3.20` or one address."""
+    exclude: tuple[str, ...] = ()
+    source_address: IPv4Address | None = None
+    interface: Annotated[str, Meta(min_length=1, max_length=15)] | None = None
+    rpc_port: Port = 4028
+    web_port: Port = 80
+    tags: dict[str, str] = {}
+
+
+class Locations(Section):
+    """Where devices stand."""
+
+    file: str
+
+
+class Telemetry(Section):
+    """What is published how often."""
+
+    summary_interval_s: Seconds = 10.0
+    host_interval_s: Seconds = 30.0
+
+
+class Log(Section):
+    """What the journal gets."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Site(Section):
+    """The site this node works for."""
+
+    name: Name
+
+
+def _host_name() -> str:
+    return socket.gethostname().split(".")[0] or "node"
+
+
+class Node(Section):
+    """This host."""
+
+    name: Name = msgspec.field(default_factory=_host_name)
+    state_dir: str = "/var/lib/stoker"
+    control_socket: str = "/run/stoker/control.sock"
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    site: Site
+    node: Node = msgspec.field(default_factory=Node)
+    mqtt: Mqtt = Mqtt()
+    polling: Polling = Polling()
+    discovery: Discovery = Discovery()
+    range: tuple[Range, ...] = ()
+    locations: Locations | None = None
+    telemetry: Telemetry = Telemetry()
+    log: Log = Log()

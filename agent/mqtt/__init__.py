@@ -1,0 +1,1 @@
+"""The MQTT connection: topics and session."""

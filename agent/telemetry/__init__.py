@@ -1,0 +1,1 @@
+"""From readings to messages: encoding, queueing, inventory and status."""

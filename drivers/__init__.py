@@ -1,0 +1,1 @@
+"""Device drivers: everything that knows a vendor, and nothing that knows MQTT or configuration."""

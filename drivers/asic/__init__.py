@@ -1,0 +1,1 @@
+"""ASIC miners, one file per firmware dialect."""

@@ -1,0 +1,213 @@
+"""The shared language of drivers and agent: identities and readings, unit in every name.
+
+A value that the device did not give is `None`, never 0. Structs are frozen: a reading
+describes one moment and nobody changes it afterwards.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """What sort of device it is."""
+
+    ASIC = "asic"
+    GPU = "gpu"
+    PDU = "pdu"
+    UPS = "ups"
+    SENSOR = "sensor"
+    HOST = "host"
+
+
+class State(StrEnum):
+    """What a device is doing."""
+
+    MINING = "mining"
+    STARTING = "starting"
+    """Powered and preparing: booting, tuning, ramping up."""
+    SLEEPING = "sleeping"
+    """Told not to mine; it would if asked."""
+    IDLE = "idle"
+    """Ready to mine, but nothing to do: no pool answers."""
+    FAULT = "fault"
+    """Should mine and does not, for a reason in the device."""
+    OK = "ok"
+    """For kinds that do not mine: doing its work."""
+    UNKNOWN = "unknown"
+    """It answers, but not what it is doing."""
+    UNREACHABLE = "unreachable"
+
+
+class PowerSource(StrEnum):
+    """Where a figure in watts comes from; they are never added up unlabelled."""
+
+    METERED = "metered"
+    """Measured at the wall by a meter or a power supply that measures its input."""
+    REPORTED = "reported"
+    """The device's own figure, of unknown making."""
+    MODELLED = "modelled"
+    """Computed from a model of the device."""
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a device is, independent of its address.
+
+    `id` is `asic-<mac>`, `gpu-<uuid>`, `pdu-<serial>`, `host-<machine-id>`, or the
+    provisional `asic-at-<address>` where the device has shown neither MAC nor serial.
+    """
+
+    id: str
+    kind: Kind
+    make: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    firmware_version: str | None = None
+    serial: str | None = None
+    mac: str | None = None
+    hostname: str | None = None
+
+    @property
+    def provisional(self) -> bool:
+        """True where the id names an address because nothing better was seen."""
+        return self.id.startswith(f"{self.kind}-at-")
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """Something the device itself says is wrong: the vendor's code and a plain sentence."""
+
+    code: str | None
+    message: str
+
+
+class Board(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One hash board; `chips` below `chips_expected` means silent chips."""
+
+    index: int
+    hashrate_ths: float | None = None
+    chips: int | None = None
+    chips_expected: int | None = None
+    board_temp_c: float | None = None
+    chip_temp_c: float | None = None
+    frequency_mhz: float | None = None
+    hw_errors: int | None = None
+
+
+class Fan(msgspec.Struct, frozen=True, gc=False):
+    """One fan."""
+
+    index: int
+    rpm: int | None = None
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One configured pool; share counts are counters since the miner started."""
+
+    url: str | None = None
+    user: str | None = None
+    status: str | None = None
+    active: bool | None = None
+    accepted: int | None = None
+    rejected: int | None = None
+    stale: int | None = None
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a poll shows that would differ if another machine stood at the address.
+
+    `traits` are words that a machine keeps while it runs (type, firmware build, chip
+    counts, board serials); `uptime_s` and `counters` only grow while it runs.
+    """
+
+    traits: tuple[str, ...] = ()
+    uptime_s: float | None = None
+    counters: tuple[float, ...] = ()
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one device showed at one moment; the kinds below add their own fields."""
+
+    device_id: str
+    kind: Kind
+    taken_at: datetime
+    state: State
+    uptime_s: float | None = None
+    faults: tuple[Fault, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Parts the device refused, did not know, or sent cut off; their values are `None`."""
+
+
+class MinerReading(Reading, frozen=True, kw_only=True):
+    """A miner. `hashrate_ths` is the shortest window the firmware reports, `hashrate_avg_ths`
+    the mean since start, `hashrate_nominal_ths` what the firmware says it should reach.
+    """  # noqa: D205
+
+    hashrate_ths: float | None = None
+    hashrate_avg_ths: float | None = None
+    hashrate_nominal_ths: float | None = None
+    power_w: float | None = None
+    power_source: PowerSource | None = None
+    power_limit_w: float | None = None
+    efficiency_j_th: float | None = None
+    mode: str | None = None
+    inlet_temp_c: float | None = None
+    chip_temp_max_c: float | None = None
+    shares_accepted: int | None = None
+    shares_rejected: int | None = None
+    shares_stale: int | None = None
+    hw_errors: int | None = None
+    boards: tuple[Board, ...] = ()
+    fans: tuple[Fan, ...] = ()
+    pools: tuple[Pool, ...] = ()
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A mounted file system."""
+
+    mount: str
+    total_bytes: int
+    free_bytes: int
+
+
+class NetworkPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A network interface; byte and error counts are counters since boot."""
+
+    name: str
+    up: bool | None = None
+    speed_mbps: int | None = None
+    received_bytes: int | None = None
+    sent_bytes: int | None = None
+    errors: int | None = None
+    drops: int | None = None
+
+
+class Thermometer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One temperature sensor of the host."""
+
+    name: str
+    temp_c: float
+
+
+class HostReading(Reading, frozen=True, kw_only=True):
+    """The host the agent runs on."""
+
+    cpu_percent: float | None = None
+    load_1m: float | None = None
+    memory_total_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    clock_synchronised: bool | None = None
+    clock_offset_s: float | None = None
+    clock_source: str | None = None
+    volumes: tuple[Volume, ...] = ()
+    ports: tuple[NetworkPort, ...] = ()
+    thermometers: tuple[Thermometer, ...] = ()
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """A reading together with the fingerprint of the machine that gave it."""
+
+    reading: Reading
+    fingerprint: Fingerprint = Fingerprint()

@@ -1,0 +1,1 @@
+"""Wires: sockets and protocols, without any vendor's meaning."""
