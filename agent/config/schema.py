@@ -23,7 +23,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A table of the file; unknown keys are errors."""
 
 
-class Tls(Section):
+class Tls(Section, frozen=True, kw_only=True):
     """How the broker is verified and how this node proves itself."""
 
     ca_file: str | None = None
@@ -32,7 +32,7 @@ class Tls(Section):
     key_file: str | None = None
 
 
-class Mqtt(Section):
+class Mqtt(Section, frozen=True, kw_only=True):
     """The broker, and how hard to try."""
 
     host: str = "127.0.0.1"
@@ -53,7 +53,7 @@ class Mqtt(Section):
     queue_messages: Annotated[int, Meta(ge=100, le=10_000_000)] = 100_000
 
 
-class Polling(Section):
+class Polling(Section, frozen=True, kw_only=True):
     """How often devices are read."""
 
     interval_s: Seconds = 60.0
@@ -68,7 +68,7 @@ class Polling(Section):
     """The age at which an identity is confirmed again."""
 
 
-class Discovery(Section):
+class Discovery(Section, frozen=True, kw_only=True):
     """How addresses are searched for devices."""
 
     enabled: bool = True
@@ -79,7 +79,7 @@ class Discovery(Section):
     concurrency: Annotated[int, Meta(ge=1, le=20_000)] = 256
 
 
-class Range(Section):
+class Range(Section, frozen=True, kw_only=True):
     """Addresses that this node owns."""
 
     addresses: str
@@ -92,26 +92,26 @@ class Range(Section):
     tags: dict[str, str] = {}
 
 
-class Locations(Section):
+class Locations(Section, frozen=True, kw_only=True):
     """Where devices stand."""
 
     file: str
 
 
-class Telemetry(Section):
+class Telemetry(Section, frozen=True, kw_only=True):
     """What is published how often."""
 
     summary_interval_s: Seconds = 10.0
     host_interval_s: Seconds = 30.0
 
 
-class Log(Section):
+class Log(Section, frozen=True, kw_only=True):
     """What the journal gets."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Site(Section):
+class Site(Section, frozen=True, kw_only=True):
     """The site this node works for."""
 
     name: Name
@@ -121,7 +121,7 @@ def _host_name() -> str:
     return socket.gethostname().split(".")[0] or "node"
 
 
-class Node(Section):
+class Node(Section, frozen=True, kw_only=True):
     """This host."""
 
     name: Name = msgspec.field(default_factory=_host_name)
@@ -129,7 +129,7 @@ class Node(Section):
     control_socket: str = "/run/stoker/control.sock"
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
     site: Site
