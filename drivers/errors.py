@@ -29,6 +29,12 @@ class DeviceTimeout(DriverError, TimeoutError):
     transient = True
 
 
+class NoResources(DriverError):
+    """This host ran out of descriptors, ports or memory; it says nothing about the device."""
+
+    transient = True
+
+
 class BadReply(DriverError):
     """The device answered something that its protocol does not allow.
 

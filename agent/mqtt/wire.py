@@ -1,0 +1,90 @@
+"""The three packets of the hot path, as bytes: PUBLISH at QoS 1, PUBACK, PING.
+
+paho speaks the rest of MQTT. Through paho one acknowledged publish costs several times the
+CPU (figures in docs/architecture.md), since it builds a message, a condition variable, two
+log records and, for the PUBACK, MQTT 5 property tables.
+"""
+
+from __future__ import annotations
+
+PUBACK = 0x40
+PINGRESP = 0xD0
+PINGREQ_PACKET = b"\xc0\x00"
+REMAINING_LIMIT = 268_435_455
+
+_PUBLISH_QOS1 = 0x32
+_RETAIN = 0x01
+
+
+class MalformedPacket(ValueError):
+    """The peer sent what is no MQTT, or more than it may."""
+
+
+def publish_head(topic: str, payload_size: int, mid: int, *, retain: bool, v5: bool) -> bytes:
+    """Everything of a QoS 1 PUBLISH that stands before its payload."""
+    name = topic.encode()
+    remaining = 4 + len(name) + payload_size + v5
+    head = bytearray((_PUBLISH_QOS1 | retain,))
+    while remaining > 127:
+        head.append(remaining & 127 | 128)
+        remaining >>= 7
+    head.append(remaining)
+    head += len(name).to_bytes(2, "big")
+    head += name
+    head += mid.to_bytes(2, "big")
+    if v5:
+        head.append(0)  # no properties
+    return bytes(head)
+
+
+def parse_puback(packet: bytes) -> tuple[int, int]:
+    """Packet id and reason code (128 and above: refused; absent means success)."""
+    if len(packet) == 4:  # what brokers send in practice
+        return packet[2] << 8 | packet[3], 0
+    start = 2
+    while packet[start - 1] & 128:
+        start += 1
+    body = packet[start:]
+    if len(body) < 2:
+        raise MalformedPacket("PUBACK without a packet id")
+    return body[0] << 8 | body[1], body[2] if len(body) > 2 else 0
+
+
+class Splitter:
+    """Cuts a stream of bytes into whole packets."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The packets that `data` completes; a packet above the limit is malformed."""
+        rest = self._rest
+        if rest:
+            rest += data
+            data = bytes(rest) if self._end_of_packet(rest, 0, len(rest)) <= len(rest) else b""
+        packets = []
+        start, size = 0, len(data)
+        while (stop := self._end_of_packet(data, start, size)) <= size:
+            packets.append(data[start:stop])
+            start = stop
+        if data:
+            self._rest = bytearray(data[start:])
+        return packets
+
+    def _end_of_packet(self, data: bytes | bytearray, start: int, size: int) -> int:
+        """Where the packet at `start` ends; beyond `size` while that is not known."""
+        remaining = shift = 0
+        at = start + 1
+        while at < size:
+            byte = data[at]
+            remaining |= (byte & 127) << shift
+            at += 1
+            if byte < 128:
+                if at - start + remaining > self._limit:
+                    raise MalformedPacket(f"a packet of {remaining} bytes")
+                return at + remaining
+            shift += 7
+            if shift > 21:
+                raise MalformedPacket("a length of more than four bytes")
+        return size + 1

@@ -1,0 +1,225 @@
+"""One request, one answer, one TCP connection: thousands of them at once, at few system calls each.
+
+An asyncio stream per poll costs a transport, a protocol and their callbacks. Here all
+sockets of a wire hang in one epoll set of their own, which the event loop watches as a
+single descriptor: a poll costs socket, connect, send, receive, close and one future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import select
+import socket
+from types import TracebackType
+
+from drivers.errors import BadReply, DeviceTimeout, DriverError, NoResources, Unreachable
+
+RECEIVE_BYTES = 32_768
+TICK_S = 0.05
+"""How late a deadline may be noticed."""
+
+_EDGE = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+_SENDABLE = select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP
+_READABLE = select.EPOLLIN | select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP
+_AT_END = select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP
+_IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; lets connect() share a source port between targets
+_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+
+
+class _Exchange:
+    __slots__ = ("answer", "chunks", "limit", "peer", "request", "size", "sock")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        peer: str,
+        request: bytes,
+        limit: int,
+        answer: asyncio.Future[bytes],
+    ) -> None:
+        self.sock = sock
+        self.peer = peer
+        self.request: bytes | None = request
+        self.limit = limit
+        self.size = 0
+        self.chunks: list[bytes] = []
+        self.answer = answer
+
+
+class SocketWire:
+    """The `Wire` of `drivers.api` over real sockets; belongs to one running event loop.
+
+    `source_address` and `interface` choose the way out, for hosts with a miners' network.
+    """
+
+    def __init__(self, *, source_address: str | None = None, interface: str | None = None) -> None:
+        self._source_address = source_address
+        self._interface = interface
+        self._loop = asyncio.get_running_loop()
+        self._epoll = select.epoll()
+        self._open: dict[int, _Exchange] = {}
+        self._deadlines: dict[int, list[_Exchange]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop.add_reader(self._epoll.fileno(), self._on_ready)
+
+    async def __aenter__(self) -> SocketWire:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SocketWire from {self._source_address or 'any'}: {len(self._open)} open>"
+
+    def close(self) -> None:
+        """Break every open exchange and give the descriptors back."""
+        for exchange in list(self._open.values()):
+            self._fail(exchange, Unreachable(f"{exchange.peer}: the wire was closed"))
+        if self._timer:
+            self._timer.cancel()
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    async def exchange(
+        self, address: str, port: int, request: bytes, *, deadline_s: float, limit_bytes: int
+    ) -> bytes:
+        """Send `request` in one write; return what comes until EOF or NUL, without the NUL."""
+        peer = f"{address}:{port}"
+        if deadline_s <= 0:
+            raise DeviceTimeout(f"{peer}: no time left to ask")
+        sock = self._connect(address, port)
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        exchange = _Exchange(sock, peer, request, limit_bytes, answer)
+        fd = sock.fileno()
+        self._open[fd] = exchange
+        self._watch_deadline(exchange, deadline_s)
+        try:
+            self._epoll.register(fd, _EDGE)
+            return await answer
+        finally:
+            self._drop(exchange)
+
+    def _connect(self, address: str, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        except OSError as error:
+            raise _translated(error, f"{address}:{port}") from None
+        try:
+            self._choose_way_out(sock)
+            sock.connect((address, port))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            sock.close()
+            raise _translated(error, f"{address}:{port}") from None
+        return sock
+
+    def _choose_way_out(self, sock: socket.socket) -> None:
+        if self._interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
+        if self._source_address:
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((self._source_address, 0))
+
+    # --- events ------------------------------------------------------------------------
+
+    def _on_ready(self) -> None:
+        for fd, events in self._epoll.poll(0):
+            exchange = self._open.get(fd)
+            if exchange is None:
+                continue
+            try:
+                if exchange.request is not None and events & _SENDABLE:
+                    self._send(exchange)
+                if events & _READABLE:
+                    self._receive(exchange, at_end=bool(events & _AT_END))
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                self._fail(exchange, _translated(error, exchange.peer))
+
+    def _send(self, exchange: _Exchange) -> None:
+        request = exchange.request or b""
+        exchange.request = None
+        # The firmware does one recv: a request that leaves in two pieces is lost anyway.
+        if exchange.sock.send(request) != len(request):
+            self._fail(exchange, Unreachable(f"{exchange.peer}: the request was not taken whole"))
+
+    def _receive(self, exchange: _Exchange, *, at_end: bool) -> None:
+        while True:
+            data = exchange.sock.recv(RECEIVE_BYTES)
+            if not data:
+                self._finish(exchange)
+                return
+            end = data.find(0)
+            exchange.chunks.append(data if end < 0 else data[:end])
+            exchange.size += len(data)
+            if exchange.size > exchange.limit:
+                problem = f"{exchange.peer}: answer over {exchange.limit} bytes"
+                self._fail(exchange, BadReply(problem, exchange.chunks[0]))
+                return
+            if end >= 0:
+                self._finish(exchange)
+                return
+            # Edge-triggered: a short read has emptied the socket, the next data is a new edge,
+            # but an end that is already known gives no further one.
+            if len(data) < RECEIVE_BYTES and not at_end:
+                return
+
+    def _finish(self, exchange: _Exchange) -> None:
+        chunks = exchange.chunks
+        if not chunks:
+            self._fail(exchange, Unreachable(f"{exchange.peer}: closed without an answer"))
+            return
+        self._drop(exchange)
+        if not exchange.answer.done():
+            exchange.answer.set_result(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+    def _fail(self, exchange: _Exchange, error: DriverError) -> None:
+        self._drop(exchange)
+        if not exchange.answer.done():
+            exchange.answer.set_exception(error)
+
+    def _drop(self, exchange: _Exchange) -> None:
+        fd = exchange.sock.fileno()
+        if fd >= 0:
+            del self._open[fd]
+            exchange.sock.close()
+
+    # --- deadlines ---------------------------------------------------------------------
+
+    def _watch_deadline(self, exchange: _Exchange, deadline_s: float) -> None:
+        tick = int((self._loop.time() + deadline_s) / TICK_S) + 1
+        bucket = self._deadlines.get(tick)
+        if bucket is None:
+            self._deadlines[tick] = [exchange]
+        else:
+            bucket.append(exchange)
+        if self._timer is None:
+            self._timer = self._loop.call_later(TICK_S, self._on_tick)
+
+    def _on_tick(self) -> None:
+        now_tick = int(self._loop.time() / TICK_S)
+        for tick in [tick for tick in self._deadlines if tick <= now_tick]:
+            for exchange in self._deadlines.pop(tick):
+                if exchange.sock.fileno() >= 0:
+                    heard = f"after {exchange.size} bytes" if exchange.size else "no answer"
+                    self._fail(
+                        exchange, DeviceTimeout(f"{exchange.peer}: deadline passed, {heard}")
+                    )
+        self._timer = self._loop.call_later(TICK_S, self._on_tick) if self._deadlines else None
+
+
+def _translated(error: OSError, peer: str) -> DriverError:
+    words = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in _OURS:
+        return NoResources(f"{peer}: {words}")
+    return Unreachable(f"{peer}: {words}")

@@ -1,0 +1,103 @@
+"""The shared HTTP client for the web side of devices."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from types import TracebackType
+
+from aiohttp import (
+    AddrInfoType,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DigestAuthMiddleware,
+    DummyCookieJar,
+    TCPConnector,
+)
+
+from drivers.api import Credential, WebReply
+from drivers.errors import BadReply, DeviceTimeout, Unreachable
+
+CONNECTIONS = 256
+
+
+class HttpPool:
+    """The `Web` of `drivers.api` over aiohttp; belongs to one running event loop.
+
+    Connections are not kept: a miner's small web server has few, and its owner needs one.
+    """
+
+    def __init__(self, *, source_address: str | None = None, interface: str | None = None) -> None:
+        self._session = ClientSession(
+            connector=TCPConnector(
+                limit=CONNECTIONS,
+                force_close=True,
+                local_addr=(source_address, 0) if source_address else None,
+                socket_factory=_socket_on(interface) if interface else None,
+            ),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,  # a small compressed body could unfold past every limit
+        )
+
+    async def __aenter__(self) -> HttpPool:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def get(
+        self,
+        url: str,
+        *,
+        deadline_s: float,
+        credential: Credential | None = None,
+        limit_bytes: int = 1 << 20,
+    ) -> WebReply:
+        """Fetch a page, with digest authentication where a credential is given."""
+        digest = (DigestAuthMiddleware(credential.user, credential.password),) if credential else ()
+        try:
+            async with self._session.get(
+                url,
+                timeout=ClientTimeout(total=deadline_s),
+                middlewares=digest,
+                allow_redirects=False,
+            ) as response:
+                return await _read(response, url, limit_bytes)
+        except TimeoutError:
+            raise DeviceTimeout(f"{url}: no whole answer within {deadline_s:g} s") from None
+        except (ClientError, OSError) as error:
+            raise Unreachable(f"{url}: {error or type(error).__name__}") from None
+        except ValueError as error:  # a challenge or header that cannot be parsed
+            raise BadReply(f"{url}: {error}") from None
+
+
+async def _read(response: ClientResponse, url: str, limit_bytes: int) -> WebReply:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise BadReply(f"{url}: page over {limit_bytes} bytes")
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return WebReply(response.status, headers, bytes(body))
+
+
+def _socket_on(interface: str) -> Callable[[AddrInfoType], socket.socket]:
+    def make(info: AddrInfoType) -> socket.socket:
+        family, kind, protocol, *_ = info
+        sock = socket.socket(family, kind, protocol)
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        return sock
+
+    return make
