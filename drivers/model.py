@@ -162,6 +162,8 @@ class MinerReading(Reading, frozen=True, kw_only=True):
     boards: tuple[Board, ...] = ()
     fans: tuple[Fan, ...] = ()
     pools: tuple[Pool, ...] = ()
+    pools_at: datetime | None = None
+    """When pools and shares were read, where that was before the rest."""
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -22,7 +22,7 @@ from drivers.errors import (
     Unsupported,
     WrongProtocol,
 )
-from drivers.wire.repair import read_lenient
+from drivers.wire.repair import mend, read_lenient
 
 ANSWER_LIMIT_BYTES = 1 << 19
 REQUEST_LIMIT_BYTES = 4095  # api.c: recv(c, buf, TMPBUFSIZ - 1)
@@ -78,8 +78,11 @@ def decode(raw: bytes) -> Answer:
 def _decode_leniently(raw: bytes) -> Answer:
     if raw.startswith((b"HTTP/", b"<")):
         raise WrongProtocol("an HTTP server answers", raw)
-    reply, cut = read_lenient(raw.partition(b"\0")[0].decode("utf-8", "replace"))
-    return Answer(reply, cut)
+    text = raw.partition(b"\0")[0].decode("utf-8", "replace")
+    try:
+        return Answer(msgspec.json.decode(mend(text), type=dict[str, Any]))
+    except (msgspec.DecodeError, RecursionError):
+        return Answer(*read_lenient(text))
 
 
 def status_of(reply: dict[str, Any]) -> Status:
@@ -146,7 +149,8 @@ class CgminerRpc:
         self._wire = wire
         self._clock = clock
         self._deadline_s = deadline_s
-        self._joins: bool | None = None
+        self.joins: bool | None = None
+        """Whether the firmware joins commands; None until it has been seen."""
 
     async def ask(self, command: str, parameter: str | int | float | None = None) -> dict[str, Any]:
         """Ask one command; raises what the status or the wire says."""
@@ -158,7 +162,7 @@ class CgminerRpc:
         A command that fails is named in `errors`; raises only where none brought anything.
         """
         until = self._clock.monotonic() + self._deadline_s
-        if self._joins is not False and len(commands) > 1:
+        if self.joins is not False and len(commands) > 1:
             report = await self._ask_joined(commands, until)
             if report is not None:
                 return report
@@ -178,16 +182,16 @@ class CgminerRpc:
     async def _ask_joined(self, commands: Sequence[str], until: float) -> Report | None:
         """None where the firmware does not join; it is not asked for that again."""
         # Of an unknown firmware: leave time for single commands should it not even answer.
-        share = 1.0 if self._joins else 0.5
+        share = 1.0 if self.joins else 0.5
         left_s = (until - self._clock.monotonic()) * share
         try:
             answer = await self._exchange(request("+".join(commands)), left_s)
         except (DeviceTimeout, Unreachable, BadReply) as error:
-            if self._joins or isinstance(error, WrongProtocol):
+            if self.joins or isinstance(error, WrongProtocol):
                 raise
             return None
         report = _split(answer, commands)
-        self._joins = report is not None
+        self.joins = report is not None
         return report
 
     async def _ask_singly(self, commands: Sequence[str], until: float) -> Report:
@@ -206,8 +210,8 @@ class CgminerRpc:
                 cut += [command] if answer.cut else []
         if not replies:
             raise next(iter(errors.values()))
-        if self._joins is None and len(replies) > 1:
-            self._joins = False
+        if self.joins is None and len(replies) > 1:
+            self.joins = False
         return Report(replies, errors, tuple(cut))
 
 

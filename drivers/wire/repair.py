@@ -26,9 +26,33 @@ REPAIR_LIMIT_CHARS = 128 * 1024
 _TOKEN = re.compile(
     r'[\s\x00]++|("(?:[^"\\]++|\\.)*+"?)|([{}\[\]:,])|([^\s\x00{}\[\]:,"]++)', re.DOTALL
 )
+# The malformations of healthy machines that speak so at every poll are mended in one pass, and
+# the text is read strictly again: reading leniently costs 15 times as much CPU.
+_FLAW = re.compile(
+    r'(?P<string>"(?:[^"\\]++|\\.)*+")(?P<glued>\s*(?="))?'  # "a""b"
+    r"|(?P<between>\}\s*(?=\{))"  # }{
+    r"|(?P<extra>,\s*(?=[}\],]))"  # ,} and ,]
+    r"|(?P<opening>[\[{]\s*,)"  # [,{
+    r"|(?P<nothing>(?<![\w.])[-+]?(?:nan|inf(?:inity)?)(?![\w.]))",
+    re.DOTALL | re.IGNORECASE,
+)
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 _NOT_A_NUMBER = {"nan", "-nan", "+nan", "inf", "-inf", "+inf", "infinity", "-infinity"}
 _END = ""
+
+
+def mend(text: str) -> str:
+    """Mend missing and superfluous commas, `nan` and `inf`, everywhere outside strings."""
+    return _FLAW.sub(_mended, text)
+
+
+def _mended(flaw: re.Match[str]) -> str:
+    kind = flaw.lastgroup
+    if kind == "string":
+        return flaw.group()
+    if kind == "glued":
+        return flaw.group("string") + ","
+    return {"between": "},", "extra": "", "opening": flaw.group()[0], "nothing": "null"}[str(kind)]
 
 
 def read_lenient(text: str) -> tuple[dict[str, Any], bool]:

@@ -1,0 +1,227 @@
+"""Which devices there are, by identity; an address is only where one was last seen.
+
+Decides what an identity seen at an address means: found, moved, replaced, identified,
+changed or duplicate. Touches no network: who asks whom is `discovery` and `poller`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from agent.config.locations import Location
+from agent.fleet.continuity import Baseline
+from agent.fleet.events import Event
+from agent.fleet.health import HealthTracker
+from drivers.api import Driver, Endpoint
+from drivers.model import Identity, Sample
+from drivers.probe import Finding
+
+Locate = Callable[[str, str | None], Location]
+"""Where the device of an address and MAC stands."""
+
+_TELLING = ("model", "firmware", "firmware_version", "serial", "hostname")
+
+
+class Device:
+    """One device at its present address."""
+
+    def __init__(self, finding: Finding, location: Location) -> None:
+        self.endpoint: Endpoint = finding.endpoint
+        self.driver_name = finding.driver_name
+        self.driver: Driver = finding.driver
+        self.identity: Identity = finding.identity
+        self.evidence = finding.evidence
+        self.location = location
+        self.health = HealthTracker()
+        self.baseline: Baseline | None = None
+        self.last: Sample | None = None
+        self.last_at: float | None = None
+        """Monotonic time of the last reading."""
+        self.turn = asyncio.Lock()
+        """One connection at a time: whoever speaks to the device holds it."""
+
+    def __repr__(self) -> str:
+        return f"<Device {self.identity.id} at {self.endpoint.address}: {self.health.state}>"
+
+    @property
+    def id(self) -> str:
+        """The stable id, provisional or not."""
+        return self.identity.id
+
+    @property
+    def address(self) -> str:
+        """Where it was last seen."""
+        return self.endpoint.address
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What survives a restart of a device: who it is and where it was last seen."""
+
+    identity: Identity
+    address: str
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What an identity at an address came to."""
+
+    device: Device
+    events: tuple[Event, ...]
+    displaced: tuple[Device, ...] = ()
+    """Devices that no longer stand where they were: nothing more is read under their ids."""
+
+
+class Inventory:
+    """The devices of this node, by address and by id."""
+
+    def __init__(self, locate: Locate) -> None:
+        self._locate = locate
+        self._by_address: dict[str, Device] = {}
+        self._by_id: dict[str, Device] = {}
+        self._known: dict[str, Known] = {}
+        self._known_at: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_address)
+
+    def __iter__(self) -> Iterator[Device]:
+        return iter(self._by_address.values())
+
+    def at(self, address: str) -> Device | None:
+        """The device at an address."""
+        return self._by_address.get(address)
+
+    def by_id(self, device_id: str) -> Device | None:
+        """The device of an id, where it stands somewhere."""
+        return self._by_id.get(device_id)
+
+    @property
+    def known(self) -> dict[str, Known]:
+        """Every confirmed identity ever seen, also those that stand nowhere now."""
+        return self._known
+
+    def remember(self, known: Known) -> None:
+        """Take over what a former run knew."""
+        self._note(known.identity, known.address)
+
+    def settle(self, finding: Finding, now: float) -> Settled:
+        """Enter what was found at an address (`now`: seconds since the epoch)."""
+        address = finding.endpoint.address
+        here = self._by_address.get(address)
+        if here is not None and here.id == finding.identity.id:
+            return self._confirm(here, finding, now)
+        events = self._events_of_arrival(finding, here, now)
+        displaced = self._displace(finding, here)
+        device = Device(finding, self._locate(address, finding.identity.mac))
+        self._by_address[address] = device
+        self._by_id[device.id] = device
+        self._note(finding.identity, address)
+        return Settled(device, tuple(events), tuple(displaced))
+
+    def as_duplicate(self, finding: Finding, now: float) -> Settled:
+        """Enter a second machine that shows the identity of one that still stands elsewhere.
+
+        It gets the provisional id of its address: two machines never share one history.
+        """
+        claimed = finding.identity.id
+        provisional = msgspec.structs.replace(
+            finding.identity, id=finding.endpoint.provisional_id, mac=None, serial=None
+        )
+        here = self._by_address.get(finding.endpoint.address)
+        settled = self.settle(msgspec.structs.replace(finding, identity=provisional), now)
+        if here is not None and here.id == provisional.id:
+            return settled  # said before
+        other = self._by_id.get(claimed)
+        event = _event(
+            "device.duplicate",
+            now,
+            finding,
+            f"shows the identity {claimed}, which still stands at {other and other.address}",
+            claimed_id=claimed,
+        )
+        return msgspec.structs.replace(settled, events=(*settled.events, event))
+
+    def _confirm(self, here: Device, finding: Finding, now: float) -> Settled:
+        changed = {
+            field: [before, after]
+            for field in _TELLING
+            if (before := getattr(here.identity, field))
+            != (after := getattr(finding.identity, field))
+        }
+        here.identity = finding.identity
+        here.driver, here.driver_name = finding.driver, finding.driver_name
+        self._note(finding.identity, here.address)
+        if not changed:
+            return Settled(here, ())
+        words = ", ".join(f"{field} {was} -> {is_}" for field, (was, is_) in changed.items())
+        # Behind a provisional id another make or model can only be another machine.
+        name = "device.changed"
+        if finding.identity.provisional and "model" in changed:
+            name = "device.replaced"
+        return Settled(here, (_event(name, now, finding, words, changes=changed),))
+
+    def _events_of_arrival(self, finding: Finding, here: Device | None, now: float) -> list[Event]:
+        identity, address = finding.identity, finding.endpoint.address
+        was_here = here.id if here else self._known_at.get(address)
+        events: list[Event] = []
+        if here is not None and here.identity.provisional:
+            text = f"was {here.id} until it showed who it is"
+            events.append(_event("device.identified", now, finding, text, former_id=here.id))
+        elif was_here and identity.provisional:
+            text = f"{was_here} stood here; what answers now does not show who it is"
+            events.append(_event("device.unconfirmed", now, finding, text, former_id=was_here))
+        elif was_here and was_here != identity.id:
+            location = self._locate(address, identity.mac)
+            events.append(
+                _event(
+                    "device.replaced",
+                    now,
+                    finding,
+                    f"stands where {was_here} stood",
+                    former_id=was_here,
+                    slot=location.slot,
+                    asset_id=location.asset_id,
+                )
+            )
+        known = self._known.get(identity.id)
+        if known and known.address != address:
+            text = f"moved from {known.address} to {address}"
+            events.append(_event("device.moved", now, finding, text, former_address=known.address))
+        if not events and not known:
+            words = " ".join(filter(None, (identity.make, identity.model))) or "unknown make"
+            events.append(_event("device.found", now, finding, f"{words} at {address}"))
+        return events
+
+    def _displace(self, finding: Finding, here: Device | None) -> list[Device]:
+        displaced: list[Device] = []
+        former = self._by_id.get(finding.identity.id)
+        for device in (here, former):
+            if device is not None and device not in displaced:
+                self._by_address.pop(device.address, None)
+                self._by_id.pop(device.id, None)
+                displaced.append(device)
+        return displaced
+
+    def _note(self, identity: Identity, address: str) -> None:
+        if identity.provisional:
+            return
+        before = self._known.get(identity.id)
+        if before and self._known_at.get(before.address) == identity.id:
+            del self._known_at[before.address]
+        self._known[identity.id] = Known(identity, address)
+        self._known_at[address] = identity.id
+
+
+def _event(name: str, now: float, finding: Finding, message: str, **details: Any) -> Event:
+    return Event(
+        name=name,
+        at=datetime.fromtimestamp(now, UTC),
+        message=message,
+        device_id=finding.identity.id,
+        address=finding.endpoint.address,
+        details={key: value for key, value in details.items() if value is not None},
+    )

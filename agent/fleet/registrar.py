@@ -1,0 +1,162 @@
+"""Finds out who stands at an address, and enters it: at discovery, and whenever there is doubt.
+
+A reading taken in doubt is held until the machine has said who it is; then it is published
+under that id. Where nobody says, it is published under the provisional id of the address:
+neither lost nor claimed for a machine that was not seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from agent.fleet.continuity import Baseline
+from agent.fleet.health import Health
+from agent.fleet.inventory import Device, Inventory, Settled
+from agent.fleet.lane import Lane
+from agent.fleet.pacer import Pacer
+from agent.fleet.poller import Poller
+from agent.fleet.schedule import Due
+from agent.fleet.sink import Sink
+from drivers.api import Clock, Context, Endpoint
+from drivers.errors import DriverError
+from drivers.model import Sample
+from drivers.probe import Finding, probe
+
+log = logging.getLogger("stoker.registrar")
+
+WORKERS = 32
+TRIES_BEFORE_UNCONFIRMED = 3
+"""A web page that fails once or twice does not make a known machine an unknown one."""
+
+
+class Doubt(NamedTuple):
+    """A device, the reading that raised the doubt, and the deadline it was taken for."""
+
+    device: Device
+    due: Due[str]
+    sample: Sample
+    reason: str
+
+
+class Registrar:
+    """Enters devices into the inventory."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        clock: Clock,
+        sink: Sink,
+        contexts: Callable[[Endpoint], Context],
+        per_second: float,
+    ) -> None:
+        self._inventory = inventory
+        self._clock = clock
+        self._sink = sink
+        self._contexts = contexts
+        self._pacer = Pacer(per_second, clock)
+        self._fruitless: dict[str, int] = {}
+        self.poller: Poller  # set by the app: poller and registrar know each other
+
+    async def run(self) -> None:
+        """Settle doubts until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._lane = Lane("confirm", WORKERS, self._settle_doubt, group)
+            await asyncio.Event().wait()
+
+    def doubted(self, device: Device, due: Due[str], sample: Sample, reason: str) -> None:
+        """Have a device say who it is before its reading is published."""
+        log.debug("identity in doubt: %s", reason, extra={"device": device.id})
+        self._lane.put(Doubt(device, due, sample, reason))
+
+    async def discover(self, endpoint: Endpoint) -> Device | None:
+        """Ask whoever stands at an address where no device is known, and read it once.
+
+        None where nothing usable answers.
+        """
+        context = self._contexts(endpoint)
+        try:
+            finding = await probe(endpoint, context)
+            sample = await finding.driver.read()
+        except DriverError as error:
+            log.debug("nothing found at %s: %s", endpoint.address, error)
+            return None
+        device = self._enter(await self._settle(finding), sample)
+        self.poller.add(device)
+        return device
+
+    async def _settle_doubt(self, doubt: Doubt) -> None:
+        try:
+            await self._confirm(doubt)
+        except Exception:
+            log.exception("confirming failed unexpectedly", extra={"device": doubt.device.id})
+        finally:
+            self.poller.resume(doubt.due)
+
+    async def _confirm(self, doubt: Doubt) -> None:
+        await self._pacer.turn()
+        device, sample = doubt.device, doubt.sample
+        try:
+            async with device.turn:
+                finding = await probe(device.endpoint, self._contexts(device.endpoint))
+        except DriverError as error:
+            log.debug("not confirmed: %s", error, extra={"device": device.id})
+            self._publish_provisionally(device, sample)
+            return
+        if finding.identity.provisional and not device.identity.provisional:
+            tries = self._fruitless[device.address] = self._fruitless.get(device.address, 0) + 1
+            if tries < TRIES_BEFORE_UNCONFIRMED:
+                self._publish_provisionally(device, sample)
+                return
+        self._fruitless.pop(device.address, None)
+        entered = self._enter(await self._settle(finding), sample)
+        if entered is not device:
+            self.poller.add(entered)
+
+    async def _settle(self, finding: Finding) -> Settled:
+        """Enter a finding, after asking the one that has the same identity elsewhere."""
+        now = self._clock.now()
+        other = self._inventory.by_id(finding.identity.id)
+        elsewhere = other is not None and other.address != finding.endpoint.address
+        if other is not None and elsewhere and await self._still_there(other):
+            return self._inventory.as_duplicate(finding, now)
+        return self._inventory.settle(finding, now)
+
+    async def _still_there(self, device: Device) -> bool:
+        if device.health.state is Health.OFFLINE:
+            return False
+        try:
+            async with device.turn:
+                found = await probe(device.endpoint, self._contexts(device.endpoint))
+        except DriverError:
+            return False
+        return found.identity.id == device.id
+
+    def _enter(self, settled: Settled, sample: Sample) -> Device:
+        device = settled.device
+        device.baseline = Baseline(sample.fingerprint, self._clock.monotonic())
+        for gone in settled.displaced:
+            self._see_off(gone, device)
+        for event in settled.events:
+            log.info("%s: %s", event.name, event.message, extra={"device": event.device_id})
+            self._sink.event(event)
+        self._sink.settled(device)
+        self.poller.accept(device, sample)
+        return device
+
+    def _see_off(self, gone: Device, successor: Device) -> None:
+        if gone.address != successor.address:
+            self.poller.remove(gone.address)
+        if gone.id == successor.id:
+            return
+        self._sink.gone(gone.id)
+        if not gone.identity.provisional:
+            self.poller.tell_unreachable(gone.identity)
+
+    def _publish_provisionally(self, device: Device, sample: Sample) -> None:
+        reading = msgspec.structs.replace(sample.reading, device_id=device.endpoint.provisional_id)
+        self._sink.reading(reading)

@@ -1,0 +1,44 @@
+"""What is said on the control socket: one JSON object a line, in both directions.
+
+A request names what it wants (`op`); the answer is `{"ok": ...}` or `{"error": "..."}`, and
+for `watch` one such line for every reading until the client hangs up.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+LINE_LIMIT_BYTES = 64 * 1024
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request; `address` and the ports belong to `read`."""
+
+    op: Literal["status", "read", "watch"]
+    address: str | None = None
+    rpc_port: int = 4028
+    web_port: int = 80
+    driver: str | None = None
+
+
+def parse(line: bytes) -> Request:
+    """Read a request; raises ValueError with a sentence that says what is wrong."""
+    try:
+        request = msgspec.json.decode(line, type=Request)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a request: {error}") from None
+    if request.op == "read" and not request.address:
+        raise ValueError("read needs an address")
+    return request
+
+
+def answer(content: bytes) -> bytes:
+    """A line that carries an encoded result."""
+    return b'{"ok":%b}\n' % content
+
+
+def refusal(problem: str) -> bytes:
+    """A line that says why not."""
+    return msgspec.json.encode({"error": problem}) + b"\n"

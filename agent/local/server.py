@@ -1,0 +1,157 @@
+"""The control socket: what a person on this host asks the running agent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pwd
+import socket
+import stat
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+from agent.errors import AgentError
+from agent.local.protocol import LINE_LIMIT_BYTES, Request, answer, parse, refusal
+from drivers.errors import DriverError
+
+log = logging.getLogger("stoker.local")
+
+SOCKET_MODE = 0o660
+"""The owner and the operators' group; the directory decides who may reach it."""
+IDLE_S = 60.0
+WATCH_QUEUE = 10_000
+SEND_S = 10.0
+"""How long a watcher may leave its lines unread."""
+
+
+class Watchers:
+    """Hands every reading to whoever watches; a watcher that does not keep up loses lines."""
+
+    def __init__(self) -> None:
+        self._queues: set[deque[bytes]] = set()
+        self._news = asyncio.Event()
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def show(self, message: bytes) -> None:
+        """Show a message to every watcher."""
+        for queue in self._queues:
+            queue.append(message)
+        self._news.set()
+
+    async def follow(self) -> AsyncIterator[list[bytes]]:
+        """Batches of messages, as they come."""
+        queue: deque[bytes] = deque(maxlen=WATCH_QUEUE)
+        self._queues.add(queue)
+        try:
+            while True:
+                if not queue:
+                    self._news.clear()
+                    await self._news.wait()
+                batch = list(queue)
+                queue.clear()
+                if batch:
+                    yield batch
+        finally:
+            self._queues.discard(queue)
+
+
+class ControlServer:
+    """Serves the control socket until cancelled."""
+
+    def __init__(
+        self,
+        path: Path,
+        status: Callable[[], bytes],
+        read: Callable[[Request], Awaitable[bytes]],
+        watchers: Watchers,
+    ) -> None:
+        self._path = path
+        self._status = status
+        self._read = read
+        self._watchers = watchers
+
+    async def run(self) -> None:
+        """Serve until cancelled; the socket file is removed at the end."""
+        self._clear_way()
+        try:
+            server = await asyncio.start_unix_server(
+                self._serve, self._path, limit=LINE_LIMIT_BYTES
+            )
+        except OSError as error:
+            raise AgentError(f"control socket {self._path}: {error.strerror}") from error
+        self._path.chmod(SOCKET_MODE)
+        try:
+            async with server:
+                await server.serve_forever()
+        finally:
+            self._path.unlink(missing_ok=True)
+
+    def _clear_way(self) -> None:
+        """Remove the socket of an agent that died; refuse where one lives or a file stands."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            mode = self._path.stat().st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISSOCK(mode):
+            raise AgentError(f"control socket {self._path}: something else stands there")
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._path))
+            except OSError:
+                self._path.unlink(missing_ok=True)
+                return
+        raise AgentError(f"control socket {self._path}: another agent is running")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        user = _peer(writer)
+        try:
+            async with asyncio.timeout(IDLE_S):
+                line = await reader.readline()
+            if line:
+                await self._answer(line, user, writer)
+        except (TimeoutError, ConnectionError):
+            pass
+        except ValueError as error:  # a line over the limit
+            writer.write(refusal(str(error)))
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes, user: str, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = parse(line)
+        except ValueError as error:
+            writer.write(refusal(str(error)))
+            return
+        log.debug("local request: %s", request.op, extra={"user": user})
+        if request.op == "watch":
+            await self._watch(writer)
+            return
+        try:
+            content = self._status() if request.op == "status" else await self._read(request)
+            writer.write(answer(content))
+        except (DriverError, AgentError) as error:
+            writer.write(refusal(f"{type(error).__name__}: {error}"))
+        async with asyncio.timeout(SEND_S):
+            await writer.drain()
+
+    async def _watch(self, writer: asyncio.StreamWriter) -> None:
+        async for batch in self._watchers.follow():
+            writer.writelines([answer(message) for message in batch])
+            async with asyncio.timeout(SEND_S):
+                await writer.drain()
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    """The user at the other end, by the kernel's word."""
+    sock = writer.get_extra_info("socket")
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    try:
+        return f"local:{pwd.getpwuid(uid).pw_name}"
+    except KeyError:
+        return f"local:{uid}"

@@ -1,0 +1,185 @@
+"""The state database of this node: what must be known again after a restart.
+
+SQLite in WAL mode with synchronous=FULL, spoken to from one thread of its own, so that a
+slow disk never stops the event loop. Writes are gathered for a moment and committed together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from agent.errors import AgentError
+
+log = logging.getLogger("stoker.store")
+
+T = TypeVar("T")
+
+VERSION = 1
+MEMORY_LIMIT_BYTES = 64 * 1024
+FLUSH_S = 1.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS device (id TEXT PRIMARY KEY, known BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS memory (
+    device_id TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
+    PRIMARY KEY (device_id, key)
+) WITHOUT ROWID;
+"""
+
+
+class StoreError(AgentError):
+    """The state database cannot be used."""
+
+
+class Database:
+    """The open database. Use as `async with Database(path) as database`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._connection: sqlite3.Connection
+        self._dirty: dict[str, bytes] = {}
+        self._memories: dict[str, dict[str, bytes]] = {}
+        self.epoch = 0
+        """Counts the starts of this node; a later start has the higher number."""
+
+    async def __aenter__(self) -> Database:
+        await self._run(self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self.flush()
+            await self._run(self._close)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def run(self) -> None:
+        """Write what gathers, until cancelled."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                await self.flush()
+            except StoreError as error:
+                log.error("devices not saved, will be tried again: %s", error)
+
+    # --- devices -----------------------------------------------------------------------
+
+    async def devices(self) -> list[bytes]:
+        """Every device record that was saved."""
+        query = "SELECT known FROM device"
+        return await self._run(lambda: [row[0] for row in self._connection.execute(query)])
+
+    def save_device(self, device_id: str, record: msgspec.Struct) -> None:
+        """Save a device record with the next flush."""
+        self._dirty[device_id] = msgspec.msgpack.encode(record)
+
+    async def flush(self) -> None:
+        """Write what has gathered; it is on disk when this returns."""
+        if not self._dirty:
+            return
+        batch, self._dirty = self._dirty, {}
+        try:
+            await self._run(lambda: self._write_devices(batch))
+        except StoreError:
+            self._dirty = {**batch, **self._dirty}
+            raise
+
+    def _write_devices(self, batch: dict[str, bytes]) -> None:
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO device (id, known) VALUES (?, ?)", batch.items()
+            )
+
+    # --- memories ----------------------------------------------------------------------
+
+    def memory(self, whose: Callable[[], str]) -> DeviceMemory:
+        """A durable memory for the device whose id `whose` gives at the time of each access."""
+        return DeviceMemory(self, whose)
+
+    def remembered(self, device_id: str) -> dict[str, bytes]:
+        """What a device's memory holds."""
+        return self._memories.setdefault(device_id, {})
+
+    async def put_memory(self, device_id: str, key: str, value: bytes | None) -> None:
+        """Write or, with None, drop one entry; on disk when this returns."""
+        if value is None:
+            sql, row = "DELETE FROM memory WHERE device_id = ? AND key = ?", (device_id, key)
+        else:
+            sql = "INSERT OR REPLACE INTO memory (device_id, key, value) VALUES (?, ?, ?)"
+            row = (device_id, key, value)  # type: ignore[assignment]
+        await self._run(lambda: self._write(sql, row))
+
+    def _write(self, sql: str, row: tuple[object, ...]) -> None:
+        with self._connection:
+            self._connection.execute(sql, row)
+
+    # --- the thread --------------------------------------------------------------------
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self._path}: {error}") from error
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self._path, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._check_version()
+        with self._connection:
+            self._connection.executescript(_SCHEMA)
+            self._connection.execute(
+                "INSERT INTO meta VALUES ('epoch', 1) "
+                "ON CONFLICT (key) DO UPDATE SET value = value + 1"
+            )
+            self._connection.execute(f"PRAGMA user_version={VERSION}")
+        (self.epoch,) = self._connection.execute(
+            "SELECT value FROM meta WHERE key = 'epoch'"
+        ).fetchone()
+        for device_id, key, value in self._connection.execute("SELECT * FROM memory"):
+            self._memories.setdefault(device_id, {})[key] = value
+
+    def _close(self) -> None:
+        self._connection.close()
+
+    def _check_version(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            self._connection.close()
+            raise OSError(
+                f"written by a newer version (format {version}, this one reads {VERSION})"
+            )
+
+
+class DeviceMemory:
+    """The `Memory` of `drivers.api` for one device."""
+
+    def __init__(self, database: Database, whose: Callable[[], str]) -> None:
+        self._database = database
+        self._whose = whose
+
+    def get(self, key: str) -> bytes | None:
+        """The value last put, or None."""
+        return self._database.remembered(self._whose()).get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Keep a value under a key; on disk when this returns."""
+        if len(value) > MEMORY_LIMIT_BYTES:
+            raise ValueError(f"memory {key!r}: {len(value)} bytes, over {MEMORY_LIMIT_BYTES}")
+        await self._database.put_memory(self._whose(), key, value)
+        self._database.remembered(self._whose())[key] = value
+
+    async def forget(self, key: str) -> None:
+        """Drop a key; unknown keys are no error."""
+        await self._database.put_memory(self._whose(), key, None)
+        self._database.remembered(self._whose()).pop(key, None)

@@ -1,0 +1,115 @@
+"""The inventory as retained pages: who is where, in messages of bounded size.
+
+A device keeps its page while it is known, so that one new device changes one page. The
+manifest lists the pages with their hashes: a consumer fetches what it has not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from agent.fleet.inventory import Device
+from drivers.api import capabilities
+from drivers.model import Identity
+
+PAGE_DEVICES = 500
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One device as the inventory shows it."""
+
+    identity: Identity
+    address: str
+    driver: str
+    capabilities: tuple[str, ...] = ()
+    asset_id: str | None = None
+    building: str | None = None
+    rack: str | None = None
+    row: str | None = None
+    slot: str | None = None
+    customer: str | None = None
+    tags: dict[str, str] = {}
+
+
+def entry(device: Device) -> Entry:
+    """What the inventory shows of a device."""
+    place = device.location
+    return Entry(
+        identity=device.identity,
+        address=device.address,
+        driver=device.driver_name,
+        capabilities=capabilities(device.driver),
+        asset_id=place.asset_id,
+        building=place.building,
+        rack=place.rack,
+        row=place.row,
+        slot=place.slot,
+        customer=place.customer,
+        tags=dict(place.tags),
+    )
+
+
+class InventoryPages:
+    """Sorts devices into pages and says which have to be published anew."""
+
+    def __init__(self) -> None:
+        self._pages: list[dict[str, Entry]] = []
+        self._page_of: dict[str, int] = {}
+        self._changed: set[int] = set()
+        self._hashes: dict[int, str] = {}
+        self.version = 0
+
+    def put(self, device_id: str, shown: Entry) -> None:
+        """Enter a device or change its entry."""
+        page = self._page_of.get(device_id)
+        if page is None:
+            page = self._page_with_room()
+            self._page_of[device_id] = page
+        if self._pages[page].get(device_id) != shown:
+            self._pages[page][device_id] = shown
+            self._changed.add(page)
+
+    def remove(self, device_id: str) -> None:
+        """Take a device out; unknown ids are no error."""
+        page = self._page_of.pop(device_id, None)
+        if page is not None:
+            del self._pages[page][device_id]
+            self._changed.add(page)
+
+    def _page_with_room(self) -> int:
+        for number in range(len(self._pages) - 1, -1, -1):
+            if len(self._pages[number]) < PAGE_DEVICES:
+                return number
+        self._pages.append({})
+        return len(self._pages) - 1
+
+    def all_again(self) -> None:
+        """Publish every page anew: the broker may have forgotten them."""
+        self._changed.update(range(len(self._pages)))
+
+    def take_changed(self) -> list[tuple[int, bytes]]:
+        """The pages that changed since last asked, encoded; counts up the version."""
+        changed, self._changed = sorted(self._changed), set()
+        if changed:
+            self.version += 1
+        found = []
+        for number in changed:
+            devices = list(self._pages[number].values())
+            content = msgspec.json.encode({"page": number, "devices": devices})
+            self._hashes[number] = hashlib.sha256(content).hexdigest()
+            found.append((number, content))
+        return found
+
+    def manifest(self) -> dict[str, Any]:
+        """Version, number of devices, and hash (SHA-256 of the payload) of every page."""
+        return {
+            "version": self.version,
+            "devices": len(self._page_of),
+            "pages": [
+                {"page": number, "devices": len(page), "sha256": self._hashes.get(number)}
+                for number, page in enumerate(self._pages)
+            ],
+        }

@@ -1,0 +1,78 @@
+"""Brings what waits to the broker, as fast as its window allows, and keeps what it did not take."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from agent.mqtt.events import Events, Message, Outcome
+from agent.mqtt.failure import LinkLost
+from agent.mqtt.session import Session
+from agent.telemetry.outbox import Outbox
+
+log = logging.getLogger("stoker.publisher")
+
+
+class Publisher:
+    """Joins an outbox to a session. Call `pump` after putting letters in."""
+
+    def __init__(self, outbox: Outbox, on_connect: Callable[[], None]) -> None:
+        self._outbox = outbox
+        self._on_connect = on_connect
+        self._pumping = False
+        self.session: Session  # set by the app: session and publisher know each other
+
+    def events(self, on_message: Callable[[Message], None]) -> Events:
+        """The callbacks for the session."""
+        return Events(
+            on_connect=self._connected,
+            on_disconnect=self._disconnected,
+            on_puback=self._acknowledged,
+            on_refused=self._refused,
+            on_message=on_message,
+        )
+
+    def pump(self) -> None:
+        """Hand over letters until the window is full or nothing waits."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            self._hand_over()
+        finally:
+            self._pumping = False
+
+    def _hand_over(self) -> None:
+        session, outbox = self.session, self._outbox
+        while session.window > 0:
+            taken = outbox.take()
+            if taken is None:
+                return
+            token, letter = taken
+            outcome = session.publish(
+                letter.topic, letter.payload, retain=letter.retain, token=token
+            )
+            if outcome is Outcome.TOO_LARGE:
+                log.error(
+                    "%s: %d bytes are too many for the broker", letter.topic, len(letter.payload)
+                )
+                outbox.discard(token)
+            elif not outcome:
+                outbox.put_back([token])
+                return
+
+    def _connected(self) -> None:
+        self._on_connect()
+        self.pump()
+
+    def _disconnected(self, _lost: LinkLost, tokens: Sequence[int]) -> None:
+        self._outbox.put_back(tokens)
+
+    def _acknowledged(self, token: int) -> None:
+        self._outbox.arrived(token)
+        self.pump()
+
+    def _refused(self, token: int, reason: int) -> None:
+        log.error("the broker refused a message for good (reason code %d)", reason)
+        self._outbox.discard(token)
+        self.pump()

@@ -1,0 +1,189 @@
+"""What the node says of itself and its fleet: status, inventory pages, summaries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from agent import __version__
+from agent.config.schema import Config
+from agent.fleet.discovery import Discovery
+from agent.fleet.histogram import Histogram
+from agent.fleet.inventory import Inventory
+from agent.fleet.poller import Poller, PollStats
+from agent.mqtt.events import Message
+from agent.mqtt.session import Session
+from agent.mqtt.settings import Statement
+from agent.mqtt.topics import Topics
+from agent.telemetry.encode import Stream
+from agent.telemetry.feed import Feed
+from agent.telemetry.outbox import Outbox
+from drivers.api import Clock
+from drivers.model import HostReading
+
+PAGES_S = 2.0
+"""How long changes of the inventory gather before the pages go out."""
+
+
+class Boot(msgspec.Struct, frozen=True, kw_only=True):
+    """This start of the agent: a late word of an earlier one has a lower epoch."""
+
+    boot_id: str
+    epoch: int
+    started_at: datetime
+
+
+class Statements:
+    """Publishes the node's statements; `run` keeps summaries and pages going."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        boot: Boot,
+        clock: Clock,
+        topics: Topics,
+        outbox: Outbox,
+        feed: Feed,
+        pump: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._boot = boot
+        self._clock = clock
+        self._topics = topics
+        self._outbox = outbox
+        self._feed = feed
+        self._pump = pump
+        self._summaries = Stream("summary", topics.node, boot.boot_id)
+        self.host: HostReading | None = None
+        """The last reading of the host: it knows about the clock."""
+        self.inventory: Inventory  # these four are set by the app
+        self.poller: Poller
+        self.discovery: Discovery
+        self.session: Session
+
+    # --- the node's status -------------------------------------------------------------
+
+    def will(self) -> Statement:
+        """What the broker says when the connection breaks, and we ourselves on leaving."""
+        return Statement(self._topics.node_status, self._status("offline"))
+
+    def announce(self) -> None:
+        """Say that this node is online, and its whole inventory: on every connection."""
+        self._outbox.state(self._topics.node_status, self._status("online"))
+        self._feed.pages.all_again()
+        self._publish_pages()
+
+    def on_message(self, message: Message) -> None:
+        """Correct a status that a late Will of a former connection has overwritten."""
+        if message.topic != self._topics.node_status or not self.session.connected:
+            return
+        if _says_offline(message.payload):
+            self._outbox.state(self._topics.node_status, self._status("online"))
+            self._pump()
+
+    def _status(self, state: str) -> bytes:
+        host = self.host
+        return msgspec.json.encode(
+            {
+                "state": state,
+                "node": self._topics.node,
+                "site": self._config.site.name,
+                "boot_id": self._boot.boot_id,
+                "epoch": self._boot.epoch,
+                "version": __version__,
+                "started_at": self._boot.started_at,
+                "at": datetime.fromtimestamp(self._clock.now(), UTC),
+                "clock_synchronised": host and host.clock_synchronised,
+                "clock_offset_s": host and host.clock_offset_s,
+                "serves": [each.addresses for each in self._config.range],
+                "control": "observe only",
+            }
+        )
+
+    # --- summaries and pages -----------------------------------------------------------
+
+    async def run(self) -> None:
+        """Publish summaries and changed pages until cancelled."""
+        interval_s = self._config.telemetry.summary_interval_s
+        summary_at = self._clock.monotonic() + interval_s
+        while True:
+            await asyncio.sleep(min(PAGES_S, interval_s))
+            self._publish_pages()
+            if self._clock.monotonic() >= summary_at:
+                summary_at += interval_s
+                self._publish_summary()
+            self._pump()
+
+    def _publish_pages(self) -> None:
+        changed = self._feed.pages.take_changed()
+        for number, content in changed:
+            self._outbox.state(self._topics.inventory_page(number), content)
+        if changed:
+            manifest = msgspec.json.encode(self._feed.pages.manifest())
+            self._outbox.state(self._topics.inventory_manifest, manifest)
+
+    def _publish_summary(self) -> None:
+        taken = self.poller.take_stats()
+        record = {
+            "at": datetime.fromtimestamp(self._clock.now(), UTC),
+            "totals": self._feed.rollup.totals(),
+            "polls": _polls(taken),
+            "delivery": self.delivery(),
+            "discovery": self.discovery.stats,
+        }
+        self._outbox.state(self._topics.summary, self._summaries.record(record))
+
+    def delivery(self) -> dict[str, Any]:
+        """How the way to the broker fares."""
+        outbox, session = self._outbox, self.session.stats
+        return {
+            "connected": self.session.connected,
+            "waiting": len(outbox),
+            "under_way": outbox.under_way,
+            "published": session.published,
+            "acknowledged": session.acknowledged,
+            "connects": session.connects,
+            "failures": {str(cause): count for cause, count in session.failures.items()},
+            "dropped": dict(outbox.dropped),
+        }
+
+    def overview(self) -> bytes:
+        """Everything `stoker status` shows."""
+        return msgspec.json.encode(
+            {
+                "status": msgspec.Raw(self._status("online")),
+                "totals": self._feed.rollup.totals(),
+                "polls": _polls(self.poller.total),
+                "reading_now": self.poller.busy,
+                "delivery": self.delivery(),
+                "discovery": self.discovery.stats,
+                "events": dict(self._feed.event_counts),
+                "devices": len(self.inventory),
+            }
+        )
+
+
+def _says_offline(payload: bytes) -> bool:
+    try:
+        said = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+    return not isinstance(said, dict) or said.get("state") != "online"
+
+
+def _polls(stats: PollStats) -> dict[str, Any]:
+    return {"outcomes": dict(stats.outcomes), "lateness": _figures(stats.lateness)}
+
+
+def _figures(lateness: Histogram) -> dict[str, float | int | None]:
+    return {
+        "count": lateness.count,
+        "p50_s": lateness.quantile_s(0.5),
+        "p99_s": lateness.quantile_s(0.99),
+        "max_s": round(lateness.max_s, 6),
+    }

@@ -1,0 +1,287 @@
+"""Bitmain's stock firmware: polled over 4028, identified over its web pages.
+
+Port 4028 has no MAC; `/cgi-bin/get_system_info.cgi` behind digest authentication has it.
+`devs` shows no rate since the S19 and `summary` repeats what `stats` and `pools` say, so
+neither is asked unless `stats` fails. Watts are not reported by this firmware.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from drivers.api import Context, Credential, Endpoint, WebReply
+from drivers.asic import parts
+from drivers.asic.cgminer import missing, parse_identity
+from drivers.asic.cgminer import parse as parse_classic
+from drivers.asic.fields import (
+    THS_PER_RATE_UNIT,
+    Row,
+    corners,
+    first,
+    highest,
+    integer,
+    mac,
+    miner_id,
+    number,
+    positive,
+    scaled,
+    text,
+)
+from drivers.asic.models import Model, known
+from drivers.errors import AccessDenied, BadReply, DriverError, Refused
+from drivers.model import (
+    Board,
+    Fan,
+    Fault,
+    Fingerprint,
+    Identity,
+    Kind,
+    MinerReading,
+    Sample,
+    State,
+)
+from drivers.wire.cgminer import CgminerRpc, Report, rows
+
+COMMANDS = ("stats", "pools")
+FALLBACK_COMMANDS = ("summary", "pools")
+FACTORY_CREDENTIAL = Credential("root", "root")
+SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
+
+POOLS_EVERY_S = 45.0
+"""Modern firmware wants a connection for each command. Polled every 10 s, most polls then need
+one instead of two; polled every 60 s, each has fresh pools."""
+
+_CHAINS = range(1, 17)
+_FANS = range(1, 9)
+_MODES = {0: "normal", 1: "sleep", 2: "high", 3: "low"}
+_SLEEPING = 1
+
+
+class Antminer:
+    """A stock Antminer."""
+
+    def __init__(self, endpoint: Endpoint, context: Context) -> None:
+        self._endpoint = endpoint
+        self._context = context
+        self._rpc = CgminerRpc(endpoint, context.wire, context.clock, context.deadline_s)
+        self._id = endpoint.provisional_id
+        self._pools = Report({})
+        self._pools_at = 0.0
+
+    async def identify(self) -> Identity:
+        """By the web page where it opens to us, else by `version` alone: then provisional.
+
+        Raises only where neither side answers.
+        """
+        version: dict[str, Any] = {}
+        info: dict[str, Any] = {}
+        problems: list[DriverError] = []
+        try:
+            version = await self._rpc.ask("version")
+        except DriverError as error:
+            problems.append(error)
+        try:
+            info = await self._system_info()
+        except DriverError as error:
+            problems.append(error)
+        if not version and not info:
+            raise problems[0]
+        identity = parse_system_info(version, info, self._endpoint.provisional_id)
+        self._id = identity.id
+        return identity
+
+    async def read(self) -> Sample:
+        """`stats`, and `pools` with it where commands join; else `pools` only now and then."""
+        if self._rpc.joins is not False:
+            return self._remember(await self._rpc.ask_all(COMMANDS))
+        try:
+            stats = await self._rpc.ask_all(("stats",))
+        except Refused:
+            return self._remember(await self._rpc.ask_all(FALLBACK_COMMANDS))
+        if self._wants_pools(stats):
+            return self._remember(merged(stats, await self._ask_pools()))
+        sample = parse(merged(stats, self._pools), self._id, self._context.clock.now())
+        pools_at = datetime.fromtimestamp(self._pools_at, UTC)
+        reading = msgspec.structs.replace(sample.reading, pools_at=pools_at)
+        return msgspec.structs.replace(sample, reading=reading)
+
+    def _remember(self, report: Report) -> Sample:
+        """Parse a report that holds fresh pools, and keep those for the next polls."""
+        now = self._context.clock.now()
+        if "pools" in report.replies:
+            self._pools = Report({"pools": report.replies["pools"]})
+            self._pools_at = now
+        return parse(report, self._id, now)
+
+    def _wants_pools(self, stats: Report) -> bool:
+        age_s = self._context.clock.now() - self._pools_at
+        body = (rows(stats.replies["stats"], "STATS") or [{}])[-1]
+        # A machine that stands still is looked at closely: its pools may be the reason.
+        return not 0 <= age_s < POOLS_EVERY_S or not number(body.get("GHS 5s"))
+
+    async def _ask_pools(self) -> Report:
+        try:
+            return await self._rpc.ask_all(("pools",))
+        except DriverError as error:
+            return Report({}, {"pools": error})
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _system_info(self) -> dict[str, Any]:
+        host = f"{self._endpoint.address}:{self._endpoint.web_port}"
+        denied: DriverError = AccessDenied(401, f"{host}: no password opens the web page")
+        for credential in (*self._context.credentials(self._endpoint), FACTORY_CREDENTIAL):
+            page = await self._context.web.get(
+                f"http://{host}{SYSTEM_INFO}",
+                deadline_s=self._context.deadline_s,
+                credential=credential,
+            )
+            if page.status not in (401, 403):
+                return parse_page(page)
+        raise denied
+
+
+def merged(one: Report, other: Report) -> Report:
+    """Two reports as one."""
+    return Report(
+        {**one.replies, **other.replies}, {**one.errors, **other.errors}, one.cut + other.cut
+    )
+
+
+def parse_page(page: WebReply) -> dict[str, Any]:
+    """The object in a web page; raises `BadReply` where there is none."""
+    if page.status != 200:
+        raise BadReply(f"HTTP status {page.status}", page.body)
+    try:
+        return msgspec.json.decode(page.body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadReply("not an object", page.body) from None
+
+
+def parse_system_info(
+    version: dict[str, Any], info: dict[str, Any], provisional_id: str
+) -> Identity:
+    """Put together what `version` and `get_system_info.cgi` say; either may be empty."""
+    classic = parse_identity(version, provisional_id)
+    row = (rows(version, "VERSION") or [{}])[0]
+    address = mac(info.get("macaddr"))
+    serial = text(first(info, ("serinum", "serialno")))
+    build = first(info, ("system_filesystem_version",)) or row.get("CompileTime")
+    return Identity(
+        id=miner_id(address, serial, provisional_id),
+        kind=Kind.ASIC,
+        make="Bitmain",
+        # Of the two, the poll's own word is kept: pages of one machine have named another type.
+        model=classic.model or text(info.get("minertype")),
+        firmware="stock",
+        firmware_version=text(build),
+        serial=serial,
+        mac=address,
+        hostname=text(info.get("hostname")),
+    )
+
+
+def parse(report: Report, device_id: str, taken_at: float) -> Sample:
+    """Read `stats` and `pools`; without `stats` whatever the classic dialect makes of the rest."""
+    stats = rows(report.replies.get("stats", {}), "STATS")
+    if not stats:
+        return parse_classic(report, device_id, taken_at)
+    head, body = stats[0], stats[-1]
+    model = known(text(head.get("Type")))
+    boards = _boards(body, model)
+    pools = parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
+    scale = _scale(body)
+    hashrate_ths = scaled(body.get("GHS 5s"), scale)
+    uptime_s = number(body.get("Elapsed"))
+    chips = [board.chips for board in boards if board.chips is not None]
+    mode = integer(body.get("miner_mode"))
+    state = parts.mining_state(hashrate_ths, uptime_s, pools, chips=sum(chips) if chips else None)
+    reading = MinerReading(
+        device_id=device_id,
+        kind=Kind.ASIC,
+        taken_at=datetime.fromtimestamp(taken_at, UTC),
+        state=State.SLEEPING if mode == _SLEEPING else state,
+        mode=None if mode is None else _MODES.get(mode, str(mode)),
+        hashrate_ths=hashrate_ths,
+        hashrate_avg_ths=scaled(body.get("GHS av"), scale),
+        hashrate_nominal_ths=scaled(body.get("total_rateideal"), scale),
+        uptime_s=uptime_s,
+        chip_temp_max_c=highest(board.chip_temp_c for board in boards),
+        shares_accepted=parts.total(pools, "accepted"),
+        shares_rejected=parts.total(pools, "rejected"),
+        shares_stale=parts.total(pools, "stale"),
+        hw_errors=integer(body.get("no_matching_work")),
+        boards=boards,
+        fans=_fans(body),
+        pools=pools,
+        faults=_faults(boards) if mode != _SLEEPING else (),
+        missing=missing(report),
+    )
+    return Sample(reading, _fingerprint(head, body, reading))
+
+
+def _scale(body: Row) -> float:
+    unit = body.get("rate_unit")
+    return THS_PER_RATE_UNIT.get(unit[:2].upper() if isinstance(unit, str) else "GH", 1e-3)
+
+
+def _boards(body: Row, model: Model | None) -> tuple[Board, ...]:
+    """The boards of the model, and any beyond them that shows chips."""
+    shown = [at for at in _CHAINS if integer(body.get(f"chain_acn{at}"))]
+    # The S9 family numbers its boards from 6: what shows chips counts before what is expected.
+    expected = model.boards or 0 if model else 0
+    absent = [at for at in _CHAINS if at not in shown and f"chain_acn{at}" in body]
+    lost = absent[: max(0, expected - len(shown))]
+    chips = model.chips if model else None
+    scale = _scale(body)
+    return tuple(_board(body, at, chips, scale) for at in sorted(shown + lost))
+
+
+def _board(body: Row, at: int, chips_expected: int | None, scale: float) -> Board:
+    chip_temps = (corners(body.get(f"temp_chip{at}")), positive(body.get(f"temp2_{at}")))
+    board_temps = (corners(body.get(f"temp_pcb{at}")), positive(body.get(f"temp{at}")))
+    return Board(
+        index=at,
+        hashrate_ths=scaled(body.get(f"chain_rate{at}"), scale),
+        chips=integer(body.get(f"chain_acn{at}")),
+        chips_expected=chips_expected,
+        board_temp_c=highest(board_temps),
+        chip_temp_c=highest(chip_temps),
+        frequency_mhz=positive(first(body, (f"freq_avg{at}", f"freq{at}"))),
+        hw_errors=integer(body.get(f"chain_hw{at}")),
+    )
+
+
+def _fans(body: Row) -> tuple[Fan, ...]:
+    """Turning fans, and standing ones up to `fan_num`: places without a fan say 0 as well."""
+    speeds = {at: rpm for at in _FANS if (rpm := integer(body.get(f"fan{at}"))) is not None}
+    turning = [at for at, rpm in speeds.items() if rpm > 0]
+    standing = [at for at, rpm in speeds.items() if rpm <= 0]
+    count = integer(body.get("fan_num")) or len(turning)
+    present = turning + standing[: max(0, count - len(turning))]
+    return tuple(Fan(at, speeds[at]) for at in sorted(present))
+
+
+def _faults(boards: tuple[Board, ...]) -> tuple[Fault, ...]:
+    return tuple(
+        Fault(
+            None, f"board {board.index}: {board.chips or 0} of {board.chips_expected} chips answer"
+        )
+        for board in boards
+        if board.chips_expected and (board.chips or 0) < board.chips_expected
+    )
+
+
+def _fingerprint(head: Row, body: Row, reading: MinerReading) -> Fingerprint:
+    words = (head.get("Type"), head.get("CompileTime"), head.get("Miner"), body.get("miner_id"))
+    chips = "-".join(str(board.chips) for board in reading.boards)
+    user = reading.pools[0].user if reading.pools else None
+    return Fingerprint(
+        traits=(*(str(word) for word in words), chips, *([user] if user else [])),
+        uptime_s=reading.uptime_s,
+        counters=() if reading.shares_accepted is None else (float(reading.shares_accepted),),
+    )

@@ -1,0 +1,145 @@
+"""Reading tolerant of how firmwares write numbers, words and hash rates; pure functions.
+
+What cannot be read is None: no invented zero, no exception.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Row = Mapping[str, Any]
+
+_LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)")
+_MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
+_UNWORDY = re.compile(r"[^A-Za-z0-9._-]+")
+_TEXT_LIMIT = 256
+
+THS_PER = {"KHS": 1e-9, "MHS": 1e-6, "GHS": 1e-3, "THS": 1.0, "PHS": 1e3}
+"""API-README: `MHS 5s` is in millions of hashes per second, and so on."""
+THS_PER_RATE_UNIT = {"KH": 1e-9, "MH": 1e-6, "GH": 1e-3, "TH": 1.0, "PH": 1e3}
+"""Bitmain's `rate_unit`; scrypt machines have MH there under names that say GHS."""
+
+
+def number(value: Any) -> float | None:
+    """A finite number, also from text such as `"110566.89"` or `"58.94W"`."""
+    if isinstance(value, str):
+        match = _LEADING_NUMBER.match(value)
+        if match is None:
+            return None
+        value = float(match.group(1))
+    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def positive(value: Any) -> float | None:
+    """A number above zero; for sensors whose 0 means that nothing was measured."""
+    found = number(value)
+    return found if found is not None and found > 0 else None
+
+
+def integer(value: Any) -> int | None:
+    """A whole number; counters keep every digit."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value) if len(value) <= 30 else None
+    found = number(value)
+    return None if found is None else round(found)
+
+
+def text(value: Any) -> str | None:
+    """A word or line of bounded length; empty is None."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    # Half a surrogate pair would make the reading unencodable later.
+    found = str(value).strip()[:_TEXT_LIMIT].encode("utf-8", "replace").decode()
+    return found or None
+
+
+def truth(value: Any) -> bool | None:
+    """A Boolean, also as `"Y"`, `"true"` or 1."""
+    if isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    known = {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}
+    return known.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def first(row: Row, keys: Iterable[str]) -> Any:
+    """The value of the first key that is there."""
+    for key in keys:
+        if key in row:
+            return row[key]
+    return None
+
+
+def _keys(windows: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+    units = ("GHS", "MHS", "THS", "KHS", "PHS")
+    return tuple((f"{unit} {window}", THS_PER[unit]) for window in windows for unit in units)
+
+
+# cgminer names the short window after its log interval: 5 s by default, 20 s in bfgminer.
+_NOW_KEYS = _keys(("5s", "20s", "1m"))
+_AVERAGE_KEYS = _keys(("av",))
+
+
+def hashrate_now_ths(row: Row) -> float | None:
+    """The rate over the shortest usual window, in TH/s."""
+    return _rate(row, _NOW_KEYS)
+
+
+def hashrate_average_ths(row: Row) -> float | None:
+    """The mean rate since start, in TH/s."""
+    return _rate(row, _AVERAGE_KEYS)
+
+
+def _rate(row: Row, keys: tuple[tuple[str, float], ...]) -> float | None:
+    for key, scale in keys:
+        if key in row:
+            return scaled(row[key], scale)
+    return None
+
+
+def scaled(value: Any, scale: float) -> float | None:
+    """A number times a unit's scale, without the noise of binary fractions."""
+    found = number(value)
+    return None if found is None else round(found * scale, 9)
+
+
+def highest(values: Iterable[float | None]) -> float | None:
+    """The highest of what was measured."""
+    return max((value for value in values if value is not None), default=None)
+
+
+def corners(value: Any) -> float | None:
+    """The highest of readings joined by dashes, as in `"78-50-69-70"`; zeros are no sensors."""
+    if not isinstance(value, str):
+        return positive(value)
+    return highest(positive(part) for part in value.split("-"))
+
+
+def mac(value: Any) -> str | None:
+    """A MAC address as `02:b3:b9:8c:1e:c8`; None for anything that is none, and for all 0 or f."""
+    if not isinstance(value, str):
+        return None
+    digits = re.sub(r"[\s:.-]", "", value).lower()
+    if not _MAC_DIGITS.fullmatch(digits) or digits in {"0" * 12, "f" * 12}:
+        return None
+    return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
+
+
+def miner_id(mac_address: str | None, serial: str | None, provisional_id: str) -> str:
+    """The stable id of a miner: by MAC, else by serial, else provisional."""
+    if mac_address:
+        return f"asic-{mac_address}"
+    word = _UNWORDY.sub("-", serial).strip("-.") if serial else ""
+    return f"asic-{word}" if word else provisional_id
