@@ -7,7 +7,7 @@ from typing import cast
 
 import msgspec
 
-from drivers.api import Context, Driver, Endpoint
+from drivers.api import Clock, Context, Driver, Endpoint
 from drivers.model import Kind
 from drivers.wire.exchange import SocketWire
 from drivers.wire.http import HttpPool
@@ -31,6 +31,11 @@ def create(name: str, endpoint: Endpoint, context: Context) -> Driver:
     """A driver of that name for that endpoint; KeyError for a name not in the table."""
     module, _, class_name = DRIVERS[name].path.partition(":")
     return cast("Driver", getattr(import_module(module), class_name)(endpoint, context))
+
+
+def host(clock: Clock) -> Driver:
+    """The driver of the host that we run on."""
+    return cast("Driver", import_module("drivers.host.host").Host(clock))
 
 
 class Network:

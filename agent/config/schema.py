@@ -12,8 +12,27 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[
+    str,
+    Meta(
+        # \Z, not $: a name ending in a newline would break topics and log lines
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
+        description="a word of up to 64 letters, digits, '.', '_' and '-'",
+    ),
+]
 """A word that may stand as one level of an MQTT topic."""
+FilePath = Annotated[str, Meta(min_length=1, description="the path of a file")]
+"""Relative paths start at the directory of the configuration file."""
+Host = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\s/@]{1,253}\Z",
+        description="a host name or address, without mqtt:// and without a user",
+    ),
+]
+Interface = Annotated[
+    str, Meta(pattern=r"^[^\s/]{1,15}\Z", description="the name of a network interface")
+]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
@@ -26,22 +45,22 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Tls(Section, frozen=True, kw_only=True):
     """How the broker is verified and how this node proves itself."""
 
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     """PEM of the accepted authorities; the system's own where absent."""
-    cert_file: str | None = None
-    key_file: str | None = None
+    cert_file: FilePath | None = None
+    key_file: FilePath | None = None
 
 
 class Mqtt(Section, frozen=True, kw_only=True):
     """The broker, and how hard to try."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 1883
     version: Literal["5", "3.1.1"] = "5"
     client_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     """Default: `stoker-<site>-<node>`."""
     username: str | None = None
-    password_file: str | None = None
+    password_file: FilePath | None = None
     password_credential: Name | None = None
     """Name of a systemd credential, read from `$CREDENTIALS_DIRECTORY`."""
     tls: Tls | None = None
@@ -86,7 +105,7 @@ class Range(Section, frozen=True, kw_only=True):
     """`10.1.0.0/16`, `10.1.2.10-10.1.3.20` or one address."""
     exclude: tuple[str, ...] = ()
     source_address: IPv4Address | None = None
-    interface: Annotated[str, Meta(min_length=1, max_length=15)] | None = None
+    interface: Interface | None = None
     rpc_port: Port = 4028
     web_port: Port = 80
     tags: dict[str, str] = {}
@@ -95,7 +114,7 @@ class Range(Section, frozen=True, kw_only=True):
 class Locations(Section, frozen=True, kw_only=True):
     """Where devices stand."""
 
-    file: str
+    file: FilePath
 
 
 class Telemetry(Section, frozen=True, kw_only=True):
@@ -125,8 +144,8 @@ class Node(Section, frozen=True, kw_only=True):
     """This host."""
 
     name: Name = msgspec.field(default_factory=_host_name)
-    state_dir: str = "/var/lib/stoker"
-    control_socket: str = "/run/stoker/control.sock"
+    state_dir: FilePath = "/var/lib/stoker"
+    control_socket: FilePath = "/run/stoker/control.sock"
 
 
 class Config(Section, frozen=True, kw_only=True):

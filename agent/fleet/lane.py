@@ -50,6 +50,11 @@ class Lane(Generic[Work]):
             self._hired += 1
             self._group.create_task(self._serve(), name=f"{self._name}-{self._hired}")
 
+    def dismiss(self) -> None:
+        """Send the idle workers home; the lane is not used again."""
+        for worker in self._idle:
+            worker.cancel()
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds, looked at whenever a piece of work is done."""
         while not condition():
@@ -65,4 +70,14 @@ class Lane(Generic[Work]):
             called: asyncio.Future[None] = loop.create_future()
             self._idle.append(called)
             self._progress.set()
-            await called
+            try:
+                await called
+            except asyncio.CancelledError:
+                if called.cancelled() and not _being_cancelled():
+                    return
+                raise
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -33,14 +33,12 @@ class Watchers:
         self._queues: set[deque[bytes]] = set()
         self._news = asyncio.Event()
 
-    def __bool__(self) -> bool:
-        return bool(self._queues)
-
     def show(self, message: bytes) -> None:
         """Show a message to every watcher."""
-        for queue in self._queues:
-            queue.append(message)
-        self._news.set()
+        if self._queues:
+            for queue in self._queues:
+                queue.append(message)
+            self._news.set()
 
     async def follow(self) -> AsyncIterator[list[bytes]]:
         """Batches of messages, as they come."""

@@ -26,11 +26,15 @@ async def dial(host: str, port: int, tls: ssl.SSLContext | None, timeout_s: floa
             return sock if tls is None else await _secure(sock, host, tls)
     except TimeoutError as error:
         raise LinkLost(Cause.TIMEOUT, f"no connection within {timeout_s:g} s") from error
+    except ssl.SSLEOFError as error:  # a broker that is just going down, or no broker
+        raise LinkLost(Cause.UNREACHABLE, "closed during the TLS handshake") from error
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or str(error)
         raise LinkLost(Cause.TLS, f"TLS: {reason}") from error
     except OSError as error:
         raise LinkLost(Cause.UNREACHABLE, error.strerror or str(error)) from error
+    except ValueError as error:  # a name that cannot stand in a certificate
+        raise LinkLost(Cause.TLS, str(error)) from error
 
 
 async def _connect(host: str, port: int, timeout_s: float) -> socket.socket:

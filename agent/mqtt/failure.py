@@ -22,10 +22,11 @@ class Cause(enum.StrEnum):
     FROZEN = "frozen"  # nothing comes back, not even an answer to a ping
     STALLED = "stalled"  # the broker answers, but a publish stays unacknowledged
     PROTOCOL = "protocol"  # the broker sends what is no MQTT
+    INTERNAL = "internal"  # a fault of ours
     STOPPED = "stopped"  # we ended it ourselves
 
 
-SLOW = frozenset({Cause.CREDENTIALS, Cause.DENIED, Cause.TLS, Cause.TAKEN_OVER})
+SLOW = frozenset({Cause.DENIED, Cause.TAKEN_OVER})
 """Causes that time alone does not cure: the next try comes late."""
 
 

@@ -11,7 +11,9 @@ import socket
 import ssl
 from collections.abc import Callable
 
-CHUNK = 65_536
+from agent.mqtt.events import Stats
+
+CHUNK = 65_536  # bytes per system call
 
 # Under TLS a read may have to wait for a write, and the other way round.
 _WAIT_TO_READ = (BlockingIOError, ssl.SSLWantReadError)
@@ -24,6 +26,7 @@ class Pipe:
     def __init__(
         self,
         sock: socket.socket,
+        stats: Stats,
         on_data: Callable[[bytes], None],
         on_end: Callable[[OSError | None], None],
     ) -> None:
@@ -32,16 +35,16 @@ class Pipe:
         self.closed = False
         self.blocked = False
         """True while the kernel takes no more: the peer or the path is slow."""
-        self.bytes_in = 0
-        self.bytes_out = 0
         self.progress = 0
         """Grows whenever the peer shows life: it sent something, or made room."""
         self._sock = sock
+        self._stats = stats
         self._pending = getattr(sock, "pending", None)
         self._on_data = on_data
         self._on_end = on_end
         self._outbox = bytearray()
         self._flushing = False
+        self._waits_for_read = False
         self._loop = asyncio.get_running_loop()
         self._fileno = sock.fileno()
         self._loop.add_reader(self._fileno, self._readable)
@@ -59,10 +62,12 @@ class Pipe:
         return taken
 
     def send(self, data: bytes | bytearray) -> int:
-        """Take all of `data`; it leaves with the next flush."""
-        if self.closed:
-            raise ConnectionError("closed")
-        self.write(data)
+        """Take all of `data`; it leaves with the next flush.
+
+        Never raises: paho would report an error under the lock that it calls us with.
+        """
+        if not self.closed:
+            self.write(data)
         return len(data)
 
     def close(self) -> None:
@@ -103,19 +108,27 @@ class Pipe:
         if self.closed:
             return
         try:
-            sent = self._sock.send(self._outbox)
+            sent = self._send_some()
         except _WAIT_TO_WRITE:
             sent = 0
         except ssl.SSLWantReadError:
-            return  # still flushing: goes on with the next read
+            self._waits_for_read = True
+            return
         except OSError as error:
             self._end(error)
             return
         # Under TLS a retry must not offer less than before (paho.mqtt.python#891,
         # BAD_LENGTH): the outbox only loses what was sent.
         del self._outbox[:sent]
-        self.bytes_out += sent
+        self._stats.bytes_out += sent
         self._follow_up(sent)
+
+    def _send_some(self) -> int:
+        if len(self._outbox) <= CHUNK:
+            return self._sock.send(self._outbox)
+        # A bounded piece: OpenSSL reports nothing sent until all it was given is.
+        with memoryview(self._outbox) as view, view[:CHUNK] as piece:
+            return self._sock.send(piece)
 
     def _follow_up(self, sent: int) -> None:
         """Go on when the kernel has room again, if anything is left."""
@@ -130,22 +143,23 @@ class Pipe:
         self._flushing = self.blocked
 
     def _readable(self) -> None:
-        if self._flushing and not self.blocked and self._pending is not None:
-            self._flush()  # a TLS write may have been waiting for this read
+        if self._waits_for_read:
+            self._waits_for_read = False
+            self._flush()
         while not self.closed:
             try:
                 data = self._sock.recv(CHUNK)
             except _WAIT_TO_READ:
                 return
             except ssl.SSLWantWriteError:
-                return  # OpenSSL finishes it within the next call
+                return  # the descriptor stays readable, so the next turn tries again
             except OSError as error:
                 self._end(error)
                 return
             if not data:
                 self._end(None)
                 return
-            self.bytes_in += len(data)
+            self._stats.bytes_in += len(data)
             self.progress += 1
             self._on_data(data)
             # What the kernel still holds wakes us again; what OpenSSL holds does not.

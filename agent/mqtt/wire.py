@@ -21,8 +21,14 @@ class MalformedPacket(ValueError):
 
 
 def publish_head(topic: str, payload_size: int, mid: int, *, retain: bool, v5: bool) -> bytes:
-    """Everything of a QoS 1 PUBLISH that stands before its payload."""
+    """Everything of a QoS 1 PUBLISH that stands before its payload.
+
+    Raises ValueError for what is no topic: the broker would end the connection for it, again
+    and again, since the message would be sent again.
+    """
     name = topic.encode()
+    if not 0 < len(name) < 65_536 or b"+" in name or b"#" in name or b"\0" in name:
+        raise ValueError(f"no topic to publish to: {topic[:80]!r}")
     remaining = 4 + len(name) + payload_size + v5
     head = bytearray((_PUBLISH_QOS1 | retain,))
     while remaining > 127:

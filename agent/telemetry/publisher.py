@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,7 @@ class Publisher:
         self._outbox = outbox
         self._on_connect = on_connect
         self._pumping = False
+        self._progress = asyncio.Event()
         self.session: Session  # set by the app: session and publisher know each other
 
     def events(self, on_message: Callable[[Message], None]) -> Events:
@@ -41,6 +43,11 @@ class Publisher:
             self._hand_over()
         finally:
             self._pumping = False
+
+    async def progress(self) -> None:
+        """Wait for the next acknowledgement, or for the connection to change."""
+        self._progress.clear()
+        await self._progress.wait()
 
     def _hand_over(self) -> None:
         session, outbox = self.session, self._outbox
@@ -67,9 +74,11 @@ class Publisher:
 
     def _disconnected(self, _lost: LinkLost, tokens: Sequence[int]) -> None:
         self._outbox.put_back(tokens)
+        self._progress.set()
 
     def _acknowledged(self, token: int) -> None:
         self._outbox.arrived(token)
+        self._progress.set()
         self.pump()
 
     def _refused(self, token: int, reason: int) -> None:

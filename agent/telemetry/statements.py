@@ -19,11 +19,12 @@ from agent.mqtt.events import Message
 from agent.mqtt.session import Session
 from agent.mqtt.settings import Statement
 from agent.mqtt.topics import Topics
+from agent.telemetry.birth import Entry
 from agent.telemetry.encode import Stream
 from agent.telemetry.feed import Feed
 from agent.telemetry.outbox import Outbox
 from drivers.api import Clock
-from drivers.model import HostReading
+from drivers.model import HostReading, Identity
 
 PAGES_S = 2.0
 """How long changes of the inventory gather before the pages go out."""
@@ -59,8 +60,7 @@ class Statements:
         self._feed = feed
         self._pump = pump
         self._summaries = Stream("summary", topics.node, boot.boot_id)
-        self.host: HostReading | None = None
-        """The last reading of the host: it knows about the clock."""
+        self._host: HostReading | None = None
         self.inventory: Inventory  # these four are set by the app
         self.poller: Poller
         self.discovery: Discovery
@@ -86,8 +86,16 @@ class Statements:
             self._outbox.state(self._topics.node_status, self._status("online"))
             self._pump()
 
+    def host_read(self, identity: Identity, reading: HostReading) -> None:
+        """Take over what the host's reading says of the clock, and enter the host."""
+        before, self._host = self._host, reading
+        self._feed.pages.put(identity.id, Entry(identity=identity, address="", driver="host"))
+        if before is None or before.clock_synchronised != reading.clock_synchronised:
+            self._outbox.state(self._topics.node_status, self._status("online"))
+            self._pump()
+
     def _status(self, state: str) -> bytes:
-        host = self.host
+        host = self._host
         return msgspec.json.encode(
             {
                 "state": state,

@@ -1,0 +1,237 @@
+"""The one place where the parts are put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent import process, sdnotify
+from agent.clock import SystemClock
+from agent.config import locations
+from agent.config.schema import Config
+from agent.errors import AgentError
+from agent.fleet.discovery import Discovery
+from agent.fleet.hostwatch import HostWatch
+from agent.fleet.inventory import Inventory, Known
+from agent.fleet.poller import Poller
+from agent.fleet.reach import Reach
+from agent.fleet.registrar import Registrar
+from agent.local.protocol import Request
+from agent.local.server import ControlServer, Watchers
+from agent.mqtt.session import Session
+from agent.mqtt.settings import SessionSettings
+from agent.mqtt.topics import Topics
+from agent.store.database import Database
+from agent.telemetry.feed import Feed
+from agent.telemetry.outbox import Outbox
+from agent.telemetry.publisher import Publisher
+from agent.telemetry.statements import Boot, Statements
+from drivers.api import Endpoint, Memory
+from drivers.probe import identify, probe
+
+log = logging.getLogger("stoker")
+
+DRAIN_S = 2.0
+"""How long a stopping agent waits for the broker to take what is still here."""
+
+
+class Agent:
+    """One node at work. Use as an async context manager around `run`."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._clock = SystemClock()
+        self._rng = random.Random()
+        self._topics = Topics(config.site.name, config.node.name)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Agent:
+        try:
+            await self._build()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then deliver what is here and say goodbye."""
+        async with asyncio.TaskGroup() as group:
+            session = group.create_task(self.session.run(), name="session")
+            tasks = [group.create_task(part, name=name) for name, part in self._parts()]
+            process.tune_gc()
+            sdnotify.ready("working")
+            await stop.wait()
+            sdnotify.stopping("delivering what is here")
+            for task in tasks:
+                task.cancel()
+            await self._drain()
+            session.cancel()
+
+    # --- building ----------------------------------------------------------------------
+
+    async def _build(self) -> None:
+        config, clock = self.config, self._clock
+        process.raise_descriptor_limit(
+            config.polling.concurrency
+            + config.polling.suspect_concurrency
+            + config.discovery.concurrency
+        )
+        self.database = await self._stack.enter_async_context(
+            Database(Path(config.node.state_dir) / "state.db")
+        )
+        boot = Boot(
+            boot_id=uuid.uuid4().hex,
+            epoch=self.database.epoch,
+            started_at=datetime.fromtimestamp(clock.now(), UTC),
+        )
+        self.outbox = Outbox(config.mqtt.queue_messages)
+        self.feed = Feed(
+            self._topics, self.outbox, boot.boot_id, self._pump, self.database.save_device
+        )
+        self.statements = Statements(
+            config=config,
+            boot=boot,
+            clock=clock,
+            topics=self._topics,
+            outbox=self.outbox,
+            feed=self.feed,
+            pump=self._pump,
+        )
+        self._build_session()
+        await self._build_fleet()
+        self._build_local()
+
+    def _build_session(self) -> None:
+        config = self.config
+        self.publisher = Publisher(self.outbox, self.statements.announce)
+        self.session = Session(
+            SessionSettings(
+                mqtt=config.mqtt,
+                client_id=config.mqtt.client_id or f"stoker-{config.site.name}-{config.node.name}",
+                clean=True,
+                will=self.statements.will,
+                farewell=self.statements.will,
+            ),
+            self.publisher.events(self.statements.on_message),
+            clock=self._clock,
+            rng=self._rng,
+        )
+        self.session.subscribe([self._topics.node_status])
+        self.publisher.session = self.session
+        self.statements.session = self.session
+
+    async def _build_fleet(self) -> None:
+        config, clock = self.config, self._clock
+        places = locations.load(Path(config.locations.file)) if config.locations else None
+        self.inventory = Inventory(locate=lambda address, mac: self._locate(places, address, mac))
+        for record in await self.database.devices():
+            self.inventory.remember(msgspec.msgpack.decode(record, type=Known))
+        self.reach = await self._stack.enter_async_context(
+            Reach(config.range, clock, self._memory, config.polling.deadline_s)
+        )
+        per_second = config.discovery.per_second
+        self.registrar = Registrar(self.inventory, clock, self.feed, self.reach.context, per_second)
+        self.poller = Poller(
+            config.polling, self.inventory, clock, self._rng, self.feed, self.registrar.doubted
+        )
+        self.registrar.poller = self.poller
+        self.discovery = Discovery(
+            config.discovery, self.inventory, self.registrar, clock, self._endpoints
+        )
+        self.statements.inventory = self.inventory
+        self.statements.poller = self.poller
+        self.statements.discovery = self.discovery
+
+    def _build_local(self) -> None:
+        self.watchers = Watchers()
+        self.feed.show = self.watchers.show
+        self.local = ControlServer(
+            Path(self.config.node.control_socket),
+            self.statements.overview,
+            self._read,
+            self.watchers,
+        )
+        self.host = HostWatch(
+            self.config.telemetry.host_interval_s, self._clock, self.feed, self.statements.host_read
+        )
+
+    def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        return [
+            ("store", self.database.run()),
+            ("registrar", self.registrar.run()),
+            ("poller", self.poller.run()),
+            ("discovery", self.discovery.run()),
+            ("statements", self.statements.run()),
+            ("local", self.local.run()),
+            ("host", self.host.run()),
+            ("watchdog", process.feed_watchdog()),
+        ]
+
+    async def _drain(self) -> None:
+        """Wait until the broker has what is here, or for as long as a stop may take."""
+        self._pump()
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while self.session.connected and (len(self.outbox) or self.outbox.under_way):
+                    await self.publisher.progress()
+        except TimeoutError:
+            log.warning("stopped with %d messages undelivered", len(self.outbox))
+
+    # --- small bridges between the parts -----------------------------------------------
+
+    def _pump(self) -> None:
+        self.publisher.pump()
+
+    def _memory(self, endpoint: Endpoint) -> Memory:
+        return self.database.memory(lambda: self._id_at(endpoint))
+
+    def _id_at(self, endpoint: Endpoint) -> str:
+        device = self.inventory.at(endpoint.address)
+        return device.id if device else endpoint.provisional_id
+
+    def _locate(
+        self, places: locations.Locations | None, address: str, mac: str | None
+    ) -> locations.Location:
+        """The row of the CSV, with the tags of the range beneath those of the row."""
+        found = places.find(address, mac) if places else locations.NOWHERE
+        owner = self.reach.owned.find(address)
+        if owner is None or not owner.tags:
+            return found
+        return msgspec.structs.replace(found, tags={**owner.tags, **found.tags})
+
+    def _endpoints(self) -> Iterator[Endpoint]:
+        """Every address of the ranges; where devices were known to stand, first."""
+        known = [self.reach.endpoint(known.address) for known in self.inventory.known.values()]
+        first = {endpoint.address: endpoint for endpoint in known if endpoint}
+        yield from first.values()
+        yield from (each for each in self.reach.endpoints() if each.address not in first)
+
+    async def _read(self, request: Request) -> bytes:
+        """Read one device for a person on this host."""
+        address = str(request.address)
+        device = self.inventory.at(address)
+        if device is not None and request.driver is None:
+            sample = await self.poller.read_now(device)
+            return msgspec.json.encode({"identity": device.identity, "reading": sample.reading})
+        endpoint = self.reach.endpoint(address)
+        if endpoint is None:
+            raise AgentError(f"{address} is in none of this agent's ranges")
+        context = self.reach.context(endpoint)
+        if request.driver is None:
+            finding = await probe(endpoint, context)
+        else:
+            finding = await identify(request.driver, endpoint, context)
+        sample = await finding.driver.read()
+        return msgspec.json.encode({"identity": finding.identity, "reading": sample.reading})

@@ -1,0 +1,48 @@
+"""`stoker check-config`: read the configuration as the agent would, and say what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from agent.config import locations
+from agent.config.advice import advice
+from agent.config.load import DEFAULT_PATH, load
+from agent.config.ranges import OwnedRanges
+from agent.errors import EXIT_CONFIG, ConfigError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-command."""
+    parser = subparsers.add_parser(
+        "check-config",
+        help="check the configuration and exit",
+        description="Check the configuration, conf.d and the files they name. Run it as the "
+        "agent's user, or it may read files that the agent can not.",
+    )
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help="default: %(default)s"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line: what was found in order, or on stderr the first fault; 0 or 78."""
+    try:
+        print(_summary(args.config))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    return 0
+
+
+def _summary(path: Path) -> str:
+    config = load(path)
+    owned = OwnedRanges(config.range)
+    words = f"ok: {len(owned)} addresses in {len(owned.ranges)} ranges"
+    if config.locations:
+        words += f", {len(locations.load(Path(config.locations.file)))} locations"
+    for sentence in advice(config):
+        print(f"warning: {sentence}", file=sys.stderr)
+    return f"{words}; site {config.site.name}, node {config.node.name}"

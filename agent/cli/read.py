@@ -1,0 +1,63 @@
+"""`stoker read ADDRESS`: one device, now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import msgspec
+import uvloop
+
+from agent.cli.show import show_device
+from agent.cli.target import add_ports, add_socket, context, endpoint
+from agent.errors import AgentError
+from agent.local import client
+from drivers.api import Endpoint
+from drivers.errors import DriverError
+from drivers.probe import identify, probe
+from drivers.registry import DRIVERS, Network
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `read`."""
+    parser = subparsers.add_parser("read", help="read one device")
+    parser.add_argument("address", metavar="ADDRESS", help="address[:port] or host name")
+    parser.add_argument("--driver", choices=sorted(DRIVERS), metavar="NAME", help="do not guess")
+    parser.add_argument("--json", action="store_true")
+    add_ports(parser)
+    add_socket(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Through the agent where one runs, else by ourselves."""
+    where = endpoint(arguments.address, arguments.rpc_port, arguments.web_port)
+    try:
+        found = client.ask(
+            arguments.socket, op="read", address=where.address, driver=arguments.driver
+        )
+    except client.NoAgent:
+        found = uvloop.run(_read(where, arguments.driver, arguments.deadline))
+    if arguments.json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        show_device(found)
+    return 0
+
+
+async def _read(where: Endpoint, name: str | None, deadline_s: float) -> Any:
+    async with Network() as network:
+        surroundings = context(network, deadline_s)
+        try:
+            if name is None:
+                finding = await probe(where, surroundings)
+            else:
+                finding = await identify(name, where, surroundings)
+            sample = await finding.driver.read()
+            await finding.driver.close()
+        except DriverError as error:
+            raise AgentError(f"{where.address}: {type(error).__name__}: {error}") from None
+    return msgspec.to_builtins({"identity": finding.identity, "reading": sample.reading})

@@ -1,0 +1,69 @@
+"""What the commands that speak to devices have in common: addresses, ports, contexts."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import socket
+from pathlib import Path
+
+from agent.clock import SystemClock
+from agent.errors import AgentError
+from drivers.api import Context, Endpoint
+from drivers.registry import Network
+
+DEFAULT_SOCKET = Path("/run/stoker/control.sock")
+_WITH_PORT = re.compile(r"(?P<host>[^:]+):(?P<port>\d{1,5})")
+
+
+class NoMemory:
+    """The `Memory` of a command that ends when it has answered: nothing is kept."""
+
+    def get(self, _key: str) -> bytes | None:
+        """Always None."""
+        return None
+
+    async def put(self, _key: str, _value: bytes) -> None:
+        """Keep nothing."""
+
+    async def forget(self, _key: str) -> None:
+        """Nothing is kept."""
+
+
+def add_ports(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the ports and of patience."""
+    parser.add_argument("--rpc-port", type=int, default=4028, metavar="PORT")
+    parser.add_argument("--web-port", type=int, default=80, metavar="PORT")
+    parser.add_argument(
+        "--deadline", type=float, default=5.0, metavar="SECONDS", help="patience for one answer"
+    )
+
+
+def add_socket(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the control socket."""
+    parser.add_argument(
+        "--socket", type=Path, default=DEFAULT_SOCKET, metavar="PATH", help="the agent's socket"
+    )
+
+
+def endpoint(text: str, rpc_port: int, web_port: int) -> Endpoint:
+    """`10.1.2.3`, `10.1.2.3:4029` or a host name; raises `AgentError` for what is neither."""
+    match = _WITH_PORT.fullmatch(text)
+    host, port = (match["host"], int(match["port"])) if match else (text, rpc_port)
+    try:
+        found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)
+    except (OSError, UnicodeError, OverflowError) as error:
+        raise AgentError(f"{text}: not an address: {error}") from None
+    return Endpoint(str(found[0][4][0]), port, web_port)
+
+
+def context(network: Network, deadline_s: float) -> Context:
+    """What drivers get that a command uses."""
+    return Context(
+        wire=network.wire,
+        web=network.web,
+        clock=SystemClock(),
+        credentials=lambda _: (),
+        memory=NoMemory(),
+        deadline_s=deadline_s,
+    )

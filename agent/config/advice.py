@@ -1,0 +1,75 @@
+"""What is allowed in a configuration but probably not meant."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from agent.config.ranges import OwnedRanges
+from agent.config.schema import Config, Range
+
+_READABLE_BY_OTHERS = 0o004
+
+
+def advice(config: Config) -> tuple[str, ...]:
+    """Plain sentences, the key first; none where all looks well."""
+    return (*_about_ranges(config), *_about_sweep(config), *_about_secrets(config))
+
+
+def _about_ranges(config: Config) -> Iterator[str]:
+    if not config.range:
+        yield "range: none is given, so no device but this host will be read"
+    for at, each in enumerate(config.range):
+        # a warning only: at boot the network may still be coming up
+        if each.interface and not _interface_exists(each.interface):
+            yield f"range[{at}].interface: this host has no interface {each.interface} now"
+        if each.source_address and not _is_ours(each):
+            yield f"range[{at}].source_address: this host has no {each.source_address} now"
+
+
+def _about_sweep(config: Config) -> Iterator[str]:
+    discovery = config.discovery
+    addresses = len(OwnedRanges(config.range))
+    sweep_s = addresses / discovery.per_second
+    if discovery.enabled and sweep_s > discovery.sweep_interval_s:
+        yield (
+            f"discovery.per_second: a sweep of {addresses} addresses takes {sweep_s:.0f} s, "
+            f"longer than sweep_interval_s = {discovery.sweep_interval_s:g}"
+        )
+
+
+def _about_secrets(config: Config) -> Iterator[str]:
+    mqtt = config.mqtt
+    if mqtt.username and mqtt.tls is None and not _is_loopback(mqtt.host):
+        yield "mqtt.tls: missing, so the password crosses the network in the clear"
+    for key, path in (
+        ("mqtt.password_file", mqtt.password_file),
+        ("mqtt.tls.key_file", mqtt.tls and mqtt.tls.key_file),
+    ):
+        if path and Path(path).stat().st_mode & _READABLE_BY_OTHERS:
+            yield f"{key}: {path} can be read by every user of this host"
+
+
+def _interface_exists(name: str) -> bool:
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
+
+
+def _is_ours(each: Range) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(each.source_address), 0))
+        except OSError:
+            return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,154 @@
+"""What must hold between keys, and between the configuration and the files it names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from agent.config import ranges
+from agent.config.files import unreadable
+from agent.config.merge import Key
+from agent.config.schema import Config, Name, Section
+from agent.errors import ConfigError
+
+_S = TypeVar("_S", bound=Section)
+
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+
+
+class Blame(Protocol):
+    """Makes the error about a key, naming the file that wrote it."""
+
+    def error(self, key: Key, problem: str) -> ConfigError:
+        """The error."""
+        ...
+
+
+def complete(config: Config, blame: Blame, base: Path) -> Config:
+    """The configuration with absolute paths, once every rule holds; raises `ConfigError`."""
+    config = _with_absolute_paths(config, base)
+    for rule in _RULES:
+        rule(config, blame)
+    return config
+
+
+def _node_name(config: Config, blame: Blame) -> None:
+    try:
+        msgspec.convert(config.node.name, Name)
+    except msgspec.ValidationError:
+        name = ascii(config.node.name)
+        problem = f"this host is called {name}, which can not stand in an MQTT topic; give a name"
+        raise blame.error(("node", "name"), problem) from None
+
+
+def _times(config: Config, blame: Blame) -> None:
+    mqtt, polling, discovery = config.mqtt, config.polling, config.discovery
+    if mqtt.reconnect_min_s > mqtt.reconnect_max_s:
+        problem = (
+            f"{mqtt.reconnect_min_s:g} s is more than reconnect_max_s = {mqtt.reconnect_max_s:g}"
+        )
+        raise blame.error(("mqtt", "reconnect_min_s"), problem)
+    if polling.deadline_s >= polling.interval_s:
+        problem = f"{polling.deadline_s:g} s must be less than interval_s = {polling.interval_s:g}"
+        raise blame.error(("polling", "deadline_s"), problem)
+    if discovery.deadline_s >= discovery.sweep_interval_s:
+        least = f"sweep_interval_s = {discovery.sweep_interval_s:g}"
+        problem = f"{discovery.deadline_s:g} s must be less than {least}"
+        raise blame.error(("discovery", "deadline_s"), problem)
+
+
+def _password(config: Config, blame: Blame) -> None:
+    mqtt = config.mqtt
+    if mqtt.password_file and mqtt.password_credential:
+        problem = "give either password_file or password_credential, not both"
+        raise blame.error(("mqtt", "password_credential"), problem)
+    given = "password_file" if mqtt.password_file else "password_credential"
+    if (mqtt.password_file or mqtt.password_credential) and mqtt.username is None:
+        raise blame.error(("mqtt", given), "a password needs mqtt.username")
+
+
+def _credential(config: Config, blame: Blame) -> None:
+    # only systemd sets the directory: check-config in a shell can not know the credential
+    directory = os.environ.get(CREDENTIALS)
+    name = config.mqtt.password_credential
+    if name and directory and (problem := unreadable(f"{directory}/{name}")):
+        raise blame.error(("mqtt", "password_credential"), f"{directory}/{name}: {problem}")
+
+
+def _key_pair(config: Config, blame: Blame) -> None:
+    tls = config.mqtt.tls
+    if tls and (tls.cert_file is None) != (tls.key_file is None):
+        given, lacking = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
+        raise blame.error(("mqtt", "tls", given), f"{given} needs {lacking} beside it")
+
+
+def _files(config: Config, blame: Blame) -> None:
+    tls = config.mqtt.tls
+    named: list[tuple[Key, str | None]] = [(("mqtt", "password_file"), config.mqtt.password_file)]
+    if tls:
+        pairs = (("ca_file", tls.ca_file), ("cert_file", tls.cert_file), ("key_file", tls.key_file))
+        named += [(("mqtt", "tls", key), path) for key, path in pairs]
+    if config.locations:
+        named.append((("locations", "file"), config.locations.file))
+    for key, path in named:
+        if path is not None and (problem := unreadable(path)):
+            raise blame.error(key, f"{path}: {problem}")
+
+
+def _ranges(config: Config, blame: Blame) -> None:
+    parsed = [_parsed(config, blame, at) for at in range(len(config.range))]
+    if overlap := ranges.first_overlap(parsed):
+        one, other, shared = overlap
+        texts = f"{config.range[other].addresses} overlaps {config.range[one].addresses}"
+        key: Key = ("range", other, "addresses")
+        raise blame.error(key, f"{texts}: both hold {shared}")
+
+
+def _parsed(config: Config, blame: Blame, at: int) -> ranges.Addresses:
+    each = config.range[at]
+    try:
+        ranges.parse(each.addresses)
+    except ranges.TooLarge:
+        pass  # the exclusions may make it small enough
+    except ranges.RangeError as error:
+        raise blame.error(("range", at, "addresses"), str(error)) from None
+    try:
+        return ranges.parse(each.addresses, each.exclude)
+    except ranges.TooLarge as error:
+        raise blame.error(("range", at, "addresses"), str(error)) from None
+    except ranges.RangeError as error:
+        raise blame.error(("range", at, "exclude"), str(error)) from None
+
+
+_RULES: tuple[Callable[[Config, Blame], None], ...] = (
+    _node_name,
+    _times,
+    _password,
+    _credential,
+    _key_pair,
+    _files,
+    _ranges,
+)
+
+
+# --- paths -------------------------------------------------------------------------------
+
+
+def _with_absolute_paths(config: Config, base: Path) -> Config:
+    mqtt = _absolute(config.mqtt, base, "password_file")
+    if mqtt.tls:
+        tls = _absolute(mqtt.tls, base, "ca_file", "cert_file", "key_file")
+        mqtt = msgspec.structs.replace(mqtt, tls=tls)
+    locations = config.locations and _absolute(config.locations, base, "file")
+    node = _absolute(config.node, base, "state_dir", "control_socket")
+    return msgspec.structs.replace(config, node=node, mqtt=mqtt, locations=locations)
+
+
+def _absolute(section: _S, base: Path, *keys: str) -> _S:
+    given = {key: path for key in keys if (path := getattr(section, key)) is not None}
+    resolved = {key: os.path.normpath(base / path) for key, path in given.items()}
+    return msgspec.structs.replace(section, **resolved)

@@ -1,0 +1,102 @@
+"""One simulated machine: who it is, since when it runs, where it stands."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from drivers.sim.models import Model
+from drivers.sim.physics import Snapshot, Traits, snapshot
+
+MINUTE_S = 60.0
+_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+
+
+class Pool:
+    """One configured pool of a machine."""
+
+    __slots__ = ("host", "url", "user")
+
+    def __init__(self, host: str, port: int, user: str) -> None:
+        self.host = host
+        self.url = f"stratum+tcp://{host}:{port}"
+        self.user = user
+
+
+class Machine:
+    """A machine with all that it keeps while it lives; a swap makes another one.
+
+    The same (seed, index, generation, model, epoch) always gives the same machine.
+    """
+
+    def __init__(
+        self, seed: int, index: int, address: str, model: Model, *, generation: int, epoch: float
+    ) -> None:
+        rng = random.Random(f"{seed}/{index}/{generation}")
+        self.index = index
+        self.generation = generation
+        self.model = model
+        self.address = address
+        self.mac = _mac(seed, index, generation)
+        self.serial = _serial(rng)
+        self.miner_id = f"{rng.getrandbits(64):016x}"
+        self.hostname = "Antminer" if model.has_web else f"{model.driver.lower()}{index:05d}"
+        self.board_serials = tuple(_serial(rng) for _ in range(model.boards))
+        self.frequency_mhz = model.frequency_mhz + 5 * rng.randint(-2, 2)
+        self.traits = _traits(rng, model, self.frequency_mhz)
+        self.boot_at = epoch - rng.uniform(60 * MINUTE_S, 60 * 24 * 60 * MINUTE_S)
+        self.delay_s = rng.uniform(*model.delay_ms) / 1000
+        self.pools = _pools(rng, index)
+        self.credential = ("root", "root")
+        """User and password of the web pages, Bitmain's own by default."""
+        self.stale_at: float | None = None
+        """The moment that a frozen machine goes on showing."""
+
+    @property
+    def full_ghs(self) -> float:
+        """Hashrate that the machine should reach."""
+        return self.model.nominal_ghs * self.frequency_mhz / self.model.frequency_mhz
+
+    def at(self, now: float) -> Snapshot:
+        """What the machine shows at a moment."""
+        return snapshot(self.traits, self.boot_at, now)
+
+
+def _mac(seed: int, index: int, generation: int) -> str:
+    # Multiplying by an odd number permutes the 24 bits: no two machines share an address.
+    tail = (index * 0x9E3779B1 + seed * 0x85EBCA6B) & 0xFFFFFF
+    octets = (0x02, generation & 0xFF, seed * 0x5B & 0xFF, tail >> 16, tail >> 8 & 0xFF, tail & 255)
+    return ":".join(f"{octet:02X}" for octet in octets)
+
+
+def _serial(rng: random.Random) -> str:
+    letters = "".join(rng.choices(_LETTERS, k=8))
+    return f"{letters[:4]}{rng.randrange(10_000):04d}{letters[4:]}{rng.randrange(100_000):05d}"
+
+
+def _traits(rng: random.Random, model: Model, frequency_mhz: int) -> Traits:
+    full_ghs = model.nominal_ghs * frequency_mhz / model.frequency_mhz * rng.uniform(0.985, 1.012)
+    return Traits(
+        key=rng.getrandbits(64),
+        full_ghs=full_ghs,
+        efficiency_j_th=model.efficiency_j_th * rng.uniform(0.97, 1.04),
+        boards=model.boards,
+        fans=model.fans,
+        fan_max_rpm=model.fan_max_rpm,
+        inlet_offset_c=rng.uniform(-2.5, 2.5),
+        reject_rate=rng.uniform(0.0005, 0.004),
+        share_difficulty=model.share_difficulty or _share_difficulty(full_ghs),
+        phase=rng.uniform(0, math.tau),
+    )
+
+
+def _share_difficulty(ghs: float) -> float:
+    """The power of two at which about four shares a minute are found."""
+    return float(2 ** max(0, round(math.log2(ghs * 15 / 4.294967296))))
+
+
+def _pools(rng: random.Random, index: int) -> tuple[Pool, ...]:
+    farm = rng.choice(("north", "south"))
+    worker = f"{farm}.w{index:05d}"
+    hosts = ("pool-a.example.com", "pool-b.example.com", "pool-c.example.com")
+    return tuple(Pool(host, 3333, worker) for host in hosts)
