@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 
 STEPS_S = (
@@ -23,6 +24,11 @@ class Histogram:
         self._counts[bisect_left(STEPS_S, duration_s)] += 1
         self.count += 1
         self.max_s = max(self.max_s, duration_s)
+
+    def steps(self) -> dict[float, int]:
+        """Counts by step, those that hold any; beyond the last step as infinity."""
+        bounds = (*STEPS_S, math.inf)
+        return {step: count for step, count in zip(bounds, self._counts, strict=True) if count}
 
     def quantile_s(self, share: float) -> float | None:
         """The step at or below which `share` of the durations lie; None where there are none."""

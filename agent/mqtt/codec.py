@@ -41,7 +41,6 @@ class Accepted:
     maximum_packet_size: int = REMAINING_LIMIT
     keepalive_s: int | None = None
     """The broker's own wish, which overrides ours."""
-    retains: bool = True
     maximum_qos: int = 2
 
 
@@ -213,7 +212,6 @@ def _granted(flags: ConnectFlags, properties: Properties | None) -> Accepted:
         receive_maximum=getattr(properties, "ReceiveMaximum", 65_535),
         maximum_packet_size=getattr(properties, "MaximumPacketSize", REMAINING_LIMIT),
         keepalive_s=getattr(properties, "ServerKeepAlive", None),
-        retains=bool(getattr(properties, "RetainAvailable", 1)),
         maximum_qos=getattr(properties, "MaximumQoS", 2),
     )
 

@@ -148,6 +148,7 @@ class Link:
     async def open(self) -> None:
         """CONNECT and wait for the CONNACK; raises `LinkLost`."""
         timeout_s = self._settings.mqtt.connect_timeout_s
+        self._pipe.start()
         try:
             async with asyncio.timeout(timeout_s):
                 self._codec.connect()

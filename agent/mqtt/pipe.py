@@ -47,6 +47,9 @@ class Pipe:
         self._waits_for_read = False
         self._loop = asyncio.get_running_loop()
         self._fileno = sock.fileno()
+
+    def start(self) -> None:
+        """Begin to read; from here on only close() lets go of the socket."""
         self._loop.add_reader(self._fileno, self._readable)
 
     # What paho calls.

@@ -17,6 +17,7 @@ from agent.mqtt.failure import SLOW, Cause, LinkLost
 from agent.mqtt.link import Link, Owner
 from agent.mqtt.secrets import load
 from agent.mqtt.settings import SessionSettings
+from agent.mqtt.topics import check_filter
 
 STABLE_S = 30.0
 """A connection that lived this long ends well enough to begin again with short delays."""
@@ -81,8 +82,8 @@ class Session:
         return link.publish(topic, payload, retain=retain, token=token)
 
     def subscribe(self, filters: Iterable[str]) -> None:
-        """Subscribe at QoS 1, now and on every connection to come."""
-        new = [name for name in filters if name not in self._filters]
+        """Subscribe at QoS 1, now and on every connection to come; ValueError for a bad filter."""
+        new = [check_filter(name) for name in filters if name not in self._filters]
         self._filters.update(dict.fromkeys(new))
         if new and self._link is not None and self._link.up:
             self._link.subscribe(new)
@@ -107,7 +108,8 @@ class Session:
             self._learn_version(failure, v5=v5)
             lost = failure
         except Exception as error:  # a fault of ours must not end the session
-            self._log.exception("the connection failed on our side")
+            if Cause.INTERNAL not in self._complained:
+                self._log.exception("the connection failed on our side")
             lost = LinkLost(Cause.INTERNAL, f"{type(error).__name__}: {error}")
         self._settle(lost)
         return lost
@@ -126,7 +128,11 @@ class Session:
         mqtt = self._settings.mqtt
         secrets = await asyncio.to_thread(load, mqtt)
         sock = await dial(mqtt.host, mqtt.port, secrets.tls, mqtt.connect_timeout_s)
-        link = Link(sock, self._owner, v5=v5, password=secrets.password)
+        try:
+            link = Link(sock, self._owner, v5=v5, password=secrets.password)
+        except BaseException:  # the owner's `will` may raise anything
+            sock.close()
+            raise
         try:
             await link.open()
         except BaseException:

@@ -27,6 +27,15 @@ def topic_level(text: str) -> str:
     return f"{level[:64]}~{hashlib.sha256(raw).hexdigest()[:32]}"
 
 
+def check_filter(name: str) -> str:
+    """`name`, if it is a filter one can subscribe to; ValueError if not."""
+    levels = name.split("/")
+    lone = all(level in {"+", "#"} or not set(level) & {"+", "#"} for level in levels)
+    if not 0 < len(name.encode()) < 65_536 or "\0" in name or not lone or "#" in levels[:-1]:
+        raise ValueError(f"no topic filter: {name[:80]!r}")
+    return name
+
+
 class Topics:
     """Names every topic that one node of one site uses."""
 

@@ -188,8 +188,9 @@ def _polls(stats: PollStats) -> dict[str, Any]:
     return {"outcomes": dict(stats.outcomes), "lateness": _figures(stats.lateness)}
 
 
-def _figures(lateness: Histogram) -> dict[str, float | int | None]:
+def _figures(lateness: Histogram) -> dict[str, Any]:
     return {
+        "steps": {f"{step:g}": count for step, count in lateness.steps().items()},
         "count": lateness.count,
         "p50_s": lateness.quantile_s(0.5),
         "p99_s": lateness.quantile_s(0.99),

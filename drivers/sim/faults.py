@@ -131,7 +131,9 @@ class FaultPlan:
         """True while nothing is planned: the fast path looks no further."""
 
     def add(self, spec: FaultSpec) -> None:
-        """Plan one more fault."""
+        """Plan one more fault; raises ValueError where no machine stands at its address."""
+        if spec.address is not None and self._site.at(spec.address) is None:
+            raise ValueError(f"fault {spec.name}: no machine at {spec.address}")
         if spec.name in EVENTS:
             self._schedule(spec)
             return

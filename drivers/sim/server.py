@@ -35,17 +35,22 @@ def respond_live(machine: Machine, data: bytes, now: float) -> Reply:
 
 
 def respond_canned() -> Respond:
-    """A responder that gives each machine type's first answer to a request for ever."""
-    canned: dict[tuple[str, bytes], Reply] = {}
+    """A responder that makes one answer per machine type, request and second for all of a type.
+
+    The first machine of a type speaks for all of it; its uptime goes on, as a client expects.
+    """
+    speakers: dict[str, Machine] = {}
+    canned: dict[tuple[str, bytes], tuple[int, Reply]] = {}
 
     def respond(machine: Machine, data: bytes, now: float) -> Reply:
-        try:
-            return canned[machine.model.name, data]
-        except KeyError:
-            reply = respond_live(machine, data, now)
-            if len(canned) < CANNED_LIMIT:
-                canned[machine.model.name, data] = reply
-            return reply
+        key, second = (machine.model.name, data), int(now)
+        made = canned.get(key)
+        if made is None or made[0] != second:
+            speaker = speakers.setdefault(machine.model.name, machine)
+            made = second, respond_live(speaker, data, now)
+            if key in canned or len(canned) < CANNED_LIMIT:
+                canned[key] = made
+        return made[1]
 
     return respond
 
@@ -110,18 +115,28 @@ class SimServer:
         self._flusher: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> SimServer:
-        """Listen on both ports; afterwards `rpc_port` and `web_port` are the real ones."""
+        """Listen on both ports; afterwards `rpc_port` and `web_port` are the real ones.
+
+        Raises SimError where a port cannot be had, OSError where the log cannot be written.
+        """
         # Only under load: a client that does not speak would wait for a reset in vain.
         rpc = listen(self.rpc_port, deferred=self._replay)
         try:
             web = listen(self.web_port)
-        except SimError:
+            try:
+                self._log = AnswerLog(self._log_path) if self._log_path else None
+            except OSError:
+                web.close()
+                raise
+        except (SimError, OSError):
             rpc.close()
             raise
         self.rpc_port, self.web_port = rpc.getsockname()[1], web.getsockname()[1]
-        if self._log_path:
-            self._log = AnswerLog(self._log_path)
-            self._flush()
+        await self._start(rpc, web)
+        return self
+
+    async def _start(self, rpc: socket.socket, web: socket.socket) -> None:
+        self._flush()
         sink = self._note if self._log or self._observer else None
         self._rpc = RpcServer(self.site, rpc, self._respond, self.faults, self._pace, sink)
         self._rpc.start()
@@ -131,7 +146,6 @@ class SimServer:
         self._web_listener = await loop.create_server(
             self._web.connection, sock=web, backlog=BACKLOG
         )
-        return self
 
     async def __aexit__(
         self,

@@ -355,6 +355,28 @@ async def test_owners_errors_are_counted_and_end_nothing(broker, caplog):
     assert len(errors) == 4  # each callback's first
 
 
+async def test_a_will_that_cannot_be_told_leaks_nothing_and_is_tried_again(broker, caplog):
+    tries = []
+
+    def will() -> Statement:
+        tries.append(1)
+        if len(tries) < 3:
+            raise RuntimeError("not yet")
+        return Statement(STATUS, b"died")
+
+    async with connected(quick(broker.port), will=will) as (session, _):
+        assert session.stats.failures[Cause.INTERNAL] == 2
+
+
+async def test_a_bad_filter_is_refused_before_it_is_remembered(broker):
+    async with connected(quick(broker.port)) as (session, owner):
+        with pytest.raises(ValueError, match="a/#/b"):
+            session.subscribe(["good", "a/#/b"])
+        session.subscribe(["good"])
+        session.publish("good", b"", token=1)
+        await until(lambda: len(owner.messages) == 1)
+
+
 async def test_messages_carry_retain_and_the_empty_payload(broker):
     async with connected(quick(broker.port)) as (session, owner):
         session.publish("alarm/1", b"hot", token=1, retain=True)

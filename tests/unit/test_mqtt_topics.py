@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.mqtt.topics import LEVEL_LIMIT, Topics, topic_level
+from agent.mqtt.topics import LEVEL_LIMIT, Topics, check_filter, topic_level
 
 TOPICS = Topics("dallas-1", "edge-a")
 
@@ -72,6 +72,17 @@ def test_no_text_leaves_its_level(text):
     assert 0 < len(level) <= LEVEL_LIMIT
     assert level.isascii()
     assert not set(level) & set("/+#$\0 ")
+
+
+@pytest.mark.parametrize("name", ["#", "+", "a/+/b", "a/#", "/", "+/+/#", *TOPICS.commands])
+def test_filters_pass(name):
+    assert check_filter(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a+", "a/#/b", "#/a", "a/b#", "\0", "x" * 65_536, "\ud800"])
+def test_what_is_no_filter_is_refused(name):
+    with pytest.raises(ValueError, match=r"."):
+        check_filter(name)
 
 
 @given(st.text(), st.text())

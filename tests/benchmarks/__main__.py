@@ -1,0 +1,36 @@
+"""`make bench`: CPU microseconds per unit of work, and ratios inside one run.
+
+Names of benchmarks as arguments choose among them; without, all run.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+
+from tests.benchmarks import agent_load, decoding, exchanging
+
+BENCHMARKS: dict[str, Callable[[], None]] = {
+    "decode": decoding.run,
+    "exchange": exchanging.run,
+    "poll": agent_load.run_poll,
+    "load": agent_load.run_load,
+}
+
+
+def main() -> int:
+    names = [name for name in sys.argv[1:] if not name.startswith("-")] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    print(f"Python {platform.python_version()} on {platform.machine()}")
+    for name in names:
+        print(f"\n== {name}", flush=True)
+        BENCHMARKS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
