@@ -192,7 +192,7 @@ class Agent:
     # --- small bridges between the parts -----------------------------------------------
 
     def _pump(self) -> None:
-        self.publisher.pump()
+        self.publisher.pump_soon()
 
     def _memory(self, endpoint: Endpoint) -> Memory:
         return self.database.memory(lambda: self._id_at(endpoint))

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from drivers.sim import FaultSpec, Pace, SimError, SimServer, Site, parse_fault
+from drivers.sim.connection import Pace
+from drivers.sim.faults import FaultSpec, parse_fault
+from drivers.sim.server import SimError, SimServer
+from drivers.sim.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable

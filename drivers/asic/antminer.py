@@ -8,7 +8,7 @@ neither is asked unless `stats` fails. Watts are not reported by this firmware.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -54,8 +54,7 @@ POOLS_EVERY_S = 45.0
 """Modern firmware wants a connection for each command. Polled every 10 s, most polls then need
 one instead of two; polled every 60 s, each has fresh pools."""
 
-_CHAINS = range(1, 17)
-_FANS = range(1, 9)
+_FANS = tuple((at, f"fan{at}") for at in range(1, 9))
 _MODES = {0: "normal", 1: "sleep", 2: "high", 3: "low"}
 _SLEEPING = 1
 
@@ -229,36 +228,68 @@ def _scale(body: Row) -> float:
     return THS_PER_RATE_UNIT.get(unit[:2].upper() if isinstance(unit, str) else "GH", 1e-3)
 
 
+class _Keys(NamedTuple):
+    """The keys of one chain in STATS; made once, for every poll looks them up."""
+
+    index: int
+    chips: str
+    rate: str
+    chip_corners: str
+    chip: str
+    board_corners: str
+    board: str
+    frequencies: tuple[str, str]
+    hw_errors: str
+
+
+_CHAIN_KEYS = tuple(
+    _Keys(
+        index=at,
+        chips=f"chain_acn{at}",
+        rate=f"chain_rate{at}",
+        chip_corners=f"temp_chip{at}",
+        chip=f"temp2_{at}",
+        board_corners=f"temp_pcb{at}",
+        board=f"temp{at}",
+        frequencies=(f"freq_avg{at}", f"freq{at}"),
+        hw_errors=f"chain_hw{at}",
+    )
+    for at in range(1, 17)
+)
+
+
 def _boards(body: Row, model: Model | None) -> tuple[Board, ...]:
     """The boards of the model, and any beyond them that shows chips."""
-    shown = [at for at in _CHAINS if integer(body.get(f"chain_acn{at}"))]
+    places = [keys for keys in _CHAIN_KEYS if keys.chips in body]
+    shown = [keys for keys in places if integer(body[keys.chips])]
     # The S9 family numbers its boards from 6: what shows chips counts before what is expected.
     expected = model.boards or 0 if model else 0
-    absent = [at for at in _CHAINS if at not in shown and f"chain_acn{at}" in body]
-    lost = absent[: max(0, expected - len(shown))]
+    if expected > len(shown):
+        silent = [keys for keys in places if keys not in shown]
+        shown = sorted(shown + silent[: expected - len(shown)])
     chips = model.chips if model else None
     scale = _scale(body)
-    return tuple(_board(body, at, chips, scale) for at in sorted(shown + lost))
+    return tuple(_board(body, keys, chips, scale) for keys in shown)
 
 
-def _board(body: Row, at: int, chips_expected: int | None, scale: float) -> Board:
-    chip_temps = (corners(body.get(f"temp_chip{at}")), positive(body.get(f"temp2_{at}")))
-    board_temps = (corners(body.get(f"temp_pcb{at}")), positive(body.get(f"temp{at}")))
+def _board(body: Row, keys: _Keys, chips_expected: int | None, scale: float) -> Board:
+    chip_temps = (corners(body.get(keys.chip_corners)), positive(body.get(keys.chip)))
+    board_temps = (corners(body.get(keys.board_corners)), positive(body.get(keys.board)))
     return Board(
-        index=at,
-        hashrate_ths=scaled(body.get(f"chain_rate{at}"), scale),
-        chips=integer(body.get(f"chain_acn{at}")),
+        index=keys.index,
+        hashrate_ths=scaled(body.get(keys.rate), scale),
+        chips=integer(body.get(keys.chips)),
         chips_expected=chips_expected,
         board_temp_c=highest(board_temps),
         chip_temp_c=highest(chip_temps),
-        frequency_mhz=positive(first(body, (f"freq_avg{at}", f"freq{at}"))),
-        hw_errors=integer(body.get(f"chain_hw{at}")),
+        frequency_mhz=positive(first(body, keys.frequencies)),
+        hw_errors=integer(body.get(keys.hw_errors)),
     )
 
 
 def _fans(body: Row) -> tuple[Fan, ...]:
     """Turning fans, and standing ones up to `fan_num`: places without a fan say 0 as well."""
-    speeds = {at: rpm for at in _FANS if (rpm := integer(body.get(f"fan{at}"))) is not None}
+    speeds = {at: rpm for at, key in _FANS if (rpm := integer(body.get(key))) is not None}
     turning = [at for at, rpm in speeds.items() if rpm > 0]
     standing = [at for at, rpm in speeds.items() if rpm <= 0]
     count = integer(body.get("fan_num")) or len(turning)

@@ -33,7 +33,7 @@ PROGRAMS = ("CGMiner", "BMMiner", "BFGMiner", "SGMiner", "Miner")
 """Keys of VERSION that name the program and carry its version."""
 _UNITS = ("ASC", "PGA", "GPU")
 _TEMPERATURES = ("Temperature", "Tenperature")  # the second is how bmminer spells it
-_FAN_NUMBERS = range(1, 17)
+_FANS = tuple((at, f"fan{at}") for at in range(1, 17))
 
 
 class Cgminer:
@@ -146,9 +146,7 @@ def _board(at: int, row: Row) -> Board:
 
 
 def _fans(stats: Row, devices: list[dict[str, Any]]) -> tuple[Fan, ...]:
-    from_stats = tuple(
-        Fan(at, rpm) for at in _FAN_NUMBERS if (rpm := integer(stats.get(f"fan{at}")))
-    )
+    from_stats = tuple(Fan(at, rpm) for at, key in _FANS if (rpm := integer(stats.get(key))))
     if from_stats:
         return from_stats
     return tuple(

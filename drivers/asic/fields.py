@@ -26,16 +26,24 @@ THS_PER_RATE_UNIT = {"KH": 1e-9, "MH": 1e-6, "GH": 1e-3, "TH": 1.0, "PH": 1e3}
 def number(value: Any) -> float | None:
     """A finite number, also from text such as `"110566.89"` or `"58.94W"`."""
     if isinstance(value, str):
-        match = _LEADING_NUMBER.match(value)
-        if match is None:
-            return None
-        value = float(match.group(1))
-    elif isinstance(value, bool) or not isinstance(value, int | float):
+        return _number_in(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         found = float(value)
     except OverflowError:
         return None
+    return found if math.isfinite(found) else None
+
+
+def _number_in(words: str) -> float | None:
+    try:
+        found = float(words)
+    except ValueError:
+        match = _LEADING_NUMBER.match(words)
+        if match is None:
+            return None
+        found = float(match.group(1))
     return found if math.isfinite(found) else None
 
 
@@ -124,7 +132,11 @@ def corners(value: Any) -> float | None:
     """The highest of readings joined by dashes, as in `"78-50-69-70"`; zeros are no sensors."""
     if not isinstance(value, str):
         return positive(value)
-    return highest(positive(part) for part in value.split("-"))
+    try:
+        found = max(map(float, value.split("-")))
+    except ValueError:
+        return highest(positive(part) for part in value.split("-"))
+    return found if 0 < found < math.inf else None
 
 
 def mac(value: Any) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from drivers.sim.connection import Pace
 from drivers.sim.faults import FaultPlan, FaultSpec, parse_fault
 from drivers.sim.log import Answered
-from drivers.sim.rpc import Pace
 from drivers.sim.server import SimError, SimServer
 from drivers.sim.site import Site
 

@@ -2,66 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
-import msgspec
-
 from drivers.sim.answers import Asked, Command, Dialect
-from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
-
-Answer = tuple[int, tuple[object, ...], tuple[Row, ...]]
-
-
-class Family(msgspec.Struct, frozen=True):
-    """What differs between the three programs."""
-
-    brand: str
-    device: str
-    """What a device is called: ASC, PGA or GPU."""
-    device_code: int
-    missing_code: int
-    count_code: int
-    in_khs: bool = False
-    version: Callable[[str], Row] = lambda version: {"CGMiner": version, "API": "3.7"}
-
-
-CGMINER = Family("CGMiner", "ASC", 106, 107, 104)
-BFGMINER = Family(
-    "BFGMiner",
-    "PGA",
-    57,
-    58,
-    59,
-    version=lambda version: {"Miner": f"BFGMiner {version}", "CGMiner": version, "API": "3.3"},
+from drivers.sim.rows import (
+    BFGMINER,
+    CGMINER,
+    SGMINER,
+    WRITES,
+    Answer,
+    Family,
+    device_row,
+    pool_row,
+    summary_row,
 )
-SGMINER = Family(
-    "SGMiner",
-    "GPU",
-    17,
-    1,
-    20,
-    in_khs=True,
-    version=lambda version: {"Miner": f"sgminer {version}", "CGMiner": version, "API": "4.0"},
-)
-
-# fmt: off
-WRITES = (
-    "addpool", "removepool", "switchpool", "enablepool", "disablepool", "poolpriority",
-    "poolquota", "quit", "restart", "save", "privileged", "setconfig", "zero", "hotplug", "debug",
-    "lockstats", "ascset", "ascenable", "ascdisable", "ascidentify", "pgaset", "pgaenable",
-    "pgadisable", "pgaidentify", "gpuenable", "gpudisable", "gpurestart", "gpuintensity",
-    "gpumem", "gpuengine", "gpufan", "gpuvddc", "failover-only",
-)
-# fmt: on
-
-
-def _rates(family: Family, mhs_5s: float, mhs_av: float) -> Row:
-    rates: Row = {"MHS av": round(mhs_av, 4), "MHS 5s": round(mhs_5s, 4)}
-    if family.in_khs:
-        rates |= {"KHS av": round(mhs_av * 1000, 2), "KHS 5s": round(mhs_5s * 1000, 2)}
-    return rates
 
 
 def _version(family: Family, asked: Asked) -> Answer:
@@ -86,85 +42,12 @@ def _config(family: Family, asked: Asked) -> Answer:
 
 
 def _summary(family: Family, asked: Asked) -> Answer:
-    now = asked.now
-    row: Row = {
-        "Elapsed": now.uptime_s,
-        **_rates(family, round(now.ghs_5s * 1000, 4), now.ghs_av * 1000),
-        "Found Blocks": 0,
-        "Getworks": now.works,
-        "Accepted": now.accepted,
-        "Rejected": now.rejected,
-        "Hardware Errors": now.hw_errors,
-        "Utility": _per_minute(now.accepted, now),
-        "Discarded": now.works * 2,
-        "Stale": now.stale,
-        "Get Failures": 0,
-        "Local Work": now.works * 40,
-        "Remote Failures": 0,
-        "Network Blocks": now.uptime_s // 600 + 1,
-        "Total MH": round(now.total_mh, 4),
-        "Work Utility": _per_minute(_diff(asked, now.accepted), now),
-        "Difficulty Accepted": _diff(asked, now.accepted),
-        "Difficulty Rejected": _diff(asked, now.rejected),
-        "Difficulty Stale": _diff(asked, now.stale),
-        "Best Share": now.accepted * 997,
-        "Device Hardware%": 0.0,
-        "Device Rejected%": percent(now.rejected, now.accepted),
-        "Pool Rejected%": percent(now.rejected, now.accepted),
-        "Pool Stale%": percent(now.stale, now.accepted),
-        "Last getwork": int(now.now),
-    }
-    return 11, (), (row,)
-
-
-def percent(part: int, rest: int) -> float:
-    """`part` in percent of both."""
-    return round(100 * part / (part + rest), 4) if part else 0.0
-
-
-def _per_minute(count: float, now: Snapshot) -> float:
-    return round(count / now.uptime_s * 60, 2) if now.uptime_s else 0.0
-
-
-def _diff(asked: Asked, shares: int) -> float:
-    return shares * asked.machine.traits.share_difficulty
-
-
-def _device(family: Family, asked: Asked, index: int) -> Row:
-    machine, now, boards = asked.machine, asked.now, asked.machine.model.boards
-    accepted, rejected = now.accepted // boards, now.rejected // boards
-    row: Row = {
-        family.device: index,
-        "Name": machine.model.driver,
-        "ID": index,
-        "Enabled": "Y",
-        "Status": "Alive" if now.ghs_5s else "Initialising",
-        "Temperature": float(now.board_c[index]),
-        **_rates(family, now.board_ghs[index] * 1000, now.ghs_av * 1000 / boards),
-        "Accepted": accepted,
-        "Rejected": rejected,
-        "Hardware Errors": now.hw_errors // boards,
-        "Utility": _per_minute(accepted, now),
-        "Last Share Pool": 0,
-        "Last Share Time": now.last_share_at,
-        "Total MH": round(now.total_mh / boards, 4),
-        "Diff1 Work": int(_diff(asked, accepted + rejected)),
-        "Difficulty Accepted": _diff(asked, accepted),
-        "Difficulty Rejected": _diff(asked, rejected),
-        "Last Share Difficulty": machine.traits.share_difficulty,
-        "Last Valid Work": now.last_share_at,
-        "Device Hardware%": 0.0,
-        "Device Rejected%": percent(rejected, accepted),
-        "Device Elapsed": now.uptime_s,
-    }
-    if family.device == "GPU":
-        row |= {"Fan Speed": now.fan_rpm[index], "GPU Clock": machine.frequency_mhz}
-    return row
+    return 11, (), (summary_row(family, asked),)
 
 
 def _devs(family: Family, asked: Asked) -> Answer:
     boards = asked.machine.model.boards
-    rows = tuple(_device(family, asked, index) for index in range(boards))
+    rows = tuple(device_row(family, asked, index) for index in range(boards))
     return 9, (f"{boards} {family.device}(s)",), rows
 
 
@@ -175,7 +58,7 @@ def _one_device(family: Family, asked: Asked) -> Answer:
     last = asked.machine.model.boards - 1
     if not 0 <= index <= last:
         return family.missing_code, (index, last), ()
-    return family.device_code, (index,), (_device(family, asked, index),)
+    return family.device_code, (index,), (device_row(family, asked, index),)
 
 
 def _atoi(text: str) -> int:
@@ -259,43 +142,6 @@ def _stats(family: Family, asked: Asked) -> Answer:
 def _pools(asked: Asked) -> Answer:
     pools = asked.machine.pools
     return 7, (len(pools),), tuple(pool_row(asked, index) for index in range(len(pools)))
-
-
-def pool_row(asked: Asked, index: int) -> Row:
-    """One pool as api.c shows it; the first one gets all the shares."""
-    now, pool, active = asked.now, asked.machine.pools[index], index == 0
-    return {
-        "POOL": index,
-        "URL": pool.url,
-        "Status": "Alive",
-        "Priority": index,
-        "Quota": 1,
-        "Long Poll": "N",
-        "Getworks": now.works if active else 3,
-        "Accepted": now.accepted if active else 0,
-        "Rejected": now.rejected if active else 0,
-        "Works": now.works * 40 if active else 0,
-        "Discarded": now.works * 2 if active else 0,
-        "Stale": now.stale if active else 0,
-        "Get Failures": 0,
-        "Remote Failures": 0,
-        "User": pool.user,
-        "Last Share Time": now.last_share_at if active else 0,
-        "Diff1 Shares": int(_diff(asked, now.accepted)) if active else 0,
-        "Proxy Type": "",
-        "Proxy": "",
-        "Difficulty Accepted": _diff(asked, now.accepted) if active else 0.0,
-        "Difficulty Rejected": _diff(asked, now.rejected) if active else 0.0,
-        "Difficulty Stale": _diff(asked, now.stale) if active else 0.0,
-        "Last Share Difficulty": asked.machine.traits.share_difficulty if active else 0.0,
-        "Has Stratum": True,
-        "Stratum Active": active,
-        "Stratum URL": pool.host if active else "",
-        "Has GBT": False,
-        "Best Share": now.accepted * 997 if active else 0,
-        "Pool Rejected%": percent(now.rejected, now.accepted) if active else 0.0,
-        "Pool Stale%": percent(now.stale, now.accepted) if active else 0.0,
-    }
 
 
 def _coin(family: Family, asked: Asked) -> Answer:

@@ -6,11 +6,9 @@ from typing import TypeVar
 
 from drivers.sim import bitmain
 from drivers.sim.answers import Asked, Command, Dialect
-from drivers.sim.classic import WRITES, percent, pool_row
-from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
+from drivers.sim.rows import WRITES, Answer, difficulty, per_minute, percent, pool_row
 
-Answer = tuple[int, tuple[object, ...], tuple[Row, ...]]
 T = TypeVar("T")
 MAX_BOARDS = 4
 """A stock answer has keys for this many boards, whether they are there or not."""
@@ -41,7 +39,7 @@ def _summary(asked: Asked) -> Answer:
         "GHS 30m": round(now.ghs_30m, 2),
         **_shares(asked),
         "Total MH": round(now.total_mh, 4),
-        "Work Utility": _per_minute(_diff(asked, now.accepted), now),
+        "Work Utility": per_minute(difficulty(asked, now.accepted), now),
         **_difficulties(asked),
         "Best Share": now.accepted * 99_991,
         "Device Hardware%": 0.0,
@@ -68,7 +66,7 @@ def _shares(asked: Asked) -> Row:
         "Accepted": now.accepted,
         "Rejected": now.rejected,
         "Hardware Errors": now.hw_errors,
-        "Utility": _per_minute(now.accepted, now),
+        "Utility": per_minute(now.accepted, now),
         "Discarded": now.works * 1150,
         "Stale": now.stale,
         "Get Failures": 0,
@@ -81,18 +79,10 @@ def _shares(asked: Asked) -> Row:
 def _difficulties(asked: Asked) -> Row:
     now = asked.now
     return {
-        "Difficulty Accepted": _diff(asked, now.accepted),
-        "Difficulty Rejected": _diff(asked, now.rejected),
-        "Difficulty Stale": _diff(asked, now.stale),
+        "Difficulty Accepted": difficulty(asked, now.accepted),
+        "Difficulty Rejected": difficulty(asked, now.rejected),
+        "Difficulty Stale": difficulty(asked, now.stale),
     }
-
-
-def _diff(asked: Asked, shares: int) -> float:
-    return shares * asked.machine.traits.share_difficulty
-
-
-def _per_minute(count: float, now: Snapshot) -> float:
-    return round(count / now.uptime_s * 60, 2) if now.uptime_s else 0.0
 
 
 def _pools(asked: Asked) -> Answer:
@@ -130,8 +120,8 @@ def _devs(asked: Asked) -> Answer:
         "Last Share Time": now.last_share_at,
         "Total MH": 0.0,
         "Diff1 Work": 0,
-        "Difficulty Accepted": _diff(asked, now.accepted),
-        "Difficulty Rejected": _diff(asked, now.rejected),
+        "Difficulty Accepted": difficulty(asked, now.accepted),
+        "Difficulty Rejected": difficulty(asked, now.rejected),
         "Last Share Difficulty": asked.machine.traits.share_difficulty,
         "Last Valid Work": now.last_share_at,
         "Device Hardware%": 0.0,

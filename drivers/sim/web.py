@@ -11,10 +11,10 @@ from typing import cast
 import msgspec
 
 from drivers.sim import bitmain
+from drivers.sim.connection import Pace
 from drivers.sim.digest import DigestGate
 from drivers.sim.log import Answered
 from drivers.sim.machine import Machine
-from drivers.sim.rpc import Pace
 from drivers.sim.site import Site
 
 HEAD_BYTES = 16_384

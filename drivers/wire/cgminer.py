@@ -7,6 +7,7 @@ request id; the server receives once and closes after its answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -62,6 +63,12 @@ def request(command: str, parameter: str | int | float | None = None) -> bytes:
     if len(raw) > REQUEST_LIMIT_BYTES:
         raise ValueError(f"request of {len(raw)} bytes, the firmware takes {REQUEST_LIMIT_BYTES}")
     return raw
+
+
+@cache
+def _joined(commands: tuple[str, ...]) -> bytes:
+    """The request that joins a driver's commands: made once for all its devices."""
+    return request("+".join(commands))
 
 
 def decode(raw: bytes) -> Answer:
@@ -185,7 +192,7 @@ class CgminerRpc:
         share = 1.0 if self.joins else 0.5
         left_s = (until - self._clock.monotonic()) * share
         try:
-            answer = await self._exchange(request("+".join(commands)), left_s)
+            answer = await self._exchange(_joined(tuple(commands)), left_s)
         except (DeviceTimeout, Unreachable, BadReply) as error:
             if self.joins or isinstance(error, WrongProtocol):
                 raise

@@ -29,7 +29,7 @@ _OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOT
 
 
 class _Exchange:
-    __slots__ = ("answer", "chunks", "limit", "peer", "request", "size", "sock")
+    __slots__ = ("answer", "bucket", "chunks", "limit", "peer", "request", "size", "sock")
 
     def __init__(
         self,
@@ -46,6 +46,8 @@ class _Exchange:
         self.size = 0
         self.chunks: list[bytes] = []
         self.answer = answer
+        self.bucket: dict[_Exchange, None] = {}
+        """Those whose deadline is noticed together with this one's."""
 
 
 class SocketWire:
@@ -60,7 +62,7 @@ class SocketWire:
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
         self._open: dict[int, _Exchange] = {}
-        self._deadlines: dict[int, list[_Exchange]] = {}
+        self._deadlines: dict[int, dict[_Exchange, None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._epoll.fileno(), self._on_ready)
 
@@ -193,6 +195,7 @@ class SocketWire:
         if fd >= 0:
             del self._open[fd]
             exchange.sock.close()
+            exchange.bucket.pop(exchange, None)
 
     # --- deadlines ---------------------------------------------------------------------
 
@@ -200,9 +203,9 @@ class SocketWire:
         tick = int((self._loop.time() + deadline_s) / TICK_S) + 1
         bucket = self._deadlines.get(tick)
         if bucket is None:
-            self._deadlines[tick] = [exchange]
-        else:
-            bucket.append(exchange)
+            bucket = self._deadlines[tick] = {}
+        bucket[exchange] = None
+        exchange.bucket = bucket
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_S, self._on_tick)
 
