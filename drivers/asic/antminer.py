@@ -7,6 +7,7 @@ neither is asked unless `stats` fails. Watts are not reported by this firmware.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -40,6 +41,7 @@ from drivers.model import (
     Identity,
     Kind,
     MinerReading,
+    Pool,
     Sample,
     State,
 )
@@ -59,6 +61,14 @@ _MODES = {0: "normal", 1: "sleep", 2: "high", 3: "low"}
 _SLEEPING = 1
 
 
+class Pools(NamedTuple):
+    """Pools as they were read a while ago."""
+
+    pools: tuple[Pool, ...]
+    at: float
+    """Seconds since the epoch."""
+
+
 class Antminer:
     """A stock Antminer."""
 
@@ -67,8 +77,7 @@ class Antminer:
         self._context = context
         self._rpc = CgminerRpc(endpoint, context.wire, context.clock, context.deadline_s)
         self._id = endpoint.provisional_id
-        self._pools = Report({})
-        self._pools_at = 0.0
+        self._pools: Pools | None = None
 
     async def identify(self) -> Identity:
         """By the web page where it opens to us, else by `version` alone: then provisional.
@@ -102,21 +111,18 @@ class Antminer:
             return self._remember(await self._rpc.ask_all(FALLBACK_COMMANDS))
         if self._wants_pools(stats):
             return self._remember(merged(stats, await self._ask_pools()))
-        sample = parse(merged(stats, self._pools), self._id, self._context.clock.now())
-        pools_at = datetime.fromtimestamp(self._pools_at, UTC)
-        reading = msgspec.structs.replace(sample.reading, pools_at=pools_at)
-        return msgspec.structs.replace(sample, reading=reading)
+        return parse(stats, self._id, self._context.clock.now(), self._pools)
 
     def _remember(self, report: Report) -> Sample:
         """Parse a report that holds fresh pools, and keep those for the next polls."""
         now = self._context.clock.now()
-        if "pools" in report.replies:
-            self._pools = Report({"pools": report.replies["pools"]})
-            self._pools_at = now
-        return parse(report, self._id, now)
+        sample = parse(report, self._id, now)
+        if "pools" in report.replies and isinstance(sample.reading, MinerReading):
+            self._pools = Pools(sample.reading.pools, now)
+        return sample
 
     def _wants_pools(self, stats: Report) -> bool:
-        age_s = self._context.clock.now() - self._pools_at
+        age_s = self._context.clock.now() - self._pools.at if self._pools else math.inf
         body = (rows(stats.replies["stats"], "STATS") or [{}])[-1]
         # A machine that stands still is looked at closely: its pools may be the reason.
         return not 0 <= age_s < POOLS_EVERY_S or not number(body.get("GHS 5s"))
@@ -184,15 +190,20 @@ def parse_system_info(
     )
 
 
-def parse(report: Report, device_id: str, taken_at: float) -> Sample:
-    """Read `stats` and `pools`; without `stats` whatever the classic dialect makes of the rest."""
+def parse(report: Report, device_id: str, taken_at: float, earlier: Pools | None = None) -> Sample:
+    """Read `stats` and `pools`, or the pools of an earlier poll.
+
+    Without `stats`: whatever the classic dialect makes of the rest.
+    """
     stats = rows(report.replies.get("stats", {}), "STATS")
     if not stats:
         return parse_classic(report, device_id, taken_at)
     head, body = stats[0], stats[-1]
     model = known(text(head.get("Type")))
     boards = _boards(body, model)
-    pools = parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
+    pools = (
+        earlier.pools if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
+    )
     scale = _scale(body)
     hashrate_ths = scaled(body.get("GHS 5s"), scale)
     uptime_s = number(body.get("Elapsed"))
@@ -217,6 +228,7 @@ def parse(report: Report, device_id: str, taken_at: float) -> Sample:
         boards=boards,
         fans=_fans(body),
         pools=pools,
+        pools_at=datetime.fromtimestamp(earlier.at, UTC) if earlier else None,
         faults=_faults(boards) if mode != _SLEEPING else (),
         missing=missing(report),
     )
@@ -231,7 +243,7 @@ def _scale(body: Row) -> float:
 class _Keys(NamedTuple):
     """The keys of one chain in STATS; made once, for every poll looks them up."""
 
-    index: int
+    at: int
     chips: str
     rate: str
     chip_corners: str
@@ -244,7 +256,7 @@ class _Keys(NamedTuple):
 
 _CHAIN_KEYS = tuple(
     _Keys(
-        index=at,
+        at=at,
         chips=f"chain_acn{at}",
         rate=f"chain_rate{at}",
         chip_corners=f"temp_chip{at}",
@@ -276,7 +288,7 @@ def _board(body: Row, keys: _Keys, chips_expected: int | None, scale: float) -> 
     chip_temps = (corners(body.get(keys.chip_corners)), positive(body.get(keys.chip)))
     board_temps = (corners(body.get(keys.board_corners)), positive(body.get(keys.board)))
     return Board(
-        index=keys.index,
+        index=keys.at,
         hashrate_ths=scaled(body.get(keys.rate), scale),
         chips=integer(body.get(keys.chips)),
         chips_expected=chips_expected,
