@@ -136,9 +136,9 @@ class Poller:
             self._schedule.remove(due.key)
             return
         self._note_lateness(device, self._clock.monotonic() - due.at)
+        await device.turn.acquire()
         try:
-            async with device.turn:
-                sample = await device.driver.read()
+            sample = await device.driver.read()
         except DriverError as error:
             self._failed(device, due, error)
         except Exception:
@@ -148,6 +148,8 @@ class Poller:
             self._schedule.again(due, self._clock.monotonic())
         else:
             self._read(device, due, sample)
+        finally:
+            device.turn.release()
 
     def _note_lateness(self, device: Device, late_s: float) -> None:
         if device.health.failures == 0:  # a failing device waits by intent

@@ -25,15 +25,17 @@ THS_PER_RATE_UNIT = {"KH": 1e-9, "MH": 1e-6, "GH": 1e-3, "TH": 1.0, "PH": 1e3}
 
 def number(value: Any) -> float | None:
     """A finite number, also from text such as `"110566.89"` or `"58.94W"`."""
-    if isinstance(value, str):
+    kind = type(value)  # exact types first: this is called a hundred times a poll
+    if kind is float:
+        return value if math.isfinite(value) else None  # type: ignore[no-any-return]
+    if kind is str:
         return _number_in(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if kind is not int:
         return None
     try:
-        found = float(value)
+        return float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
 
 
 def _number_in(words: str) -> float | None:
@@ -55,7 +57,7 @@ def positive(value: Any) -> float | None:
 
 def integer(value: Any) -> int | None:
     """A whole number; counters keep every digit."""
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:
         return value
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value) if len(value) <= 30 else None

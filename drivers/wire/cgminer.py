@@ -66,8 +66,8 @@ def request(command: str, parameter: str | int | float | None = None) -> bytes:
 
 
 @cache
-def _joined(commands: tuple[str, ...]) -> bytes:
-    """The request that joins a driver's commands: made once for all its devices."""
+def _report_request(commands: tuple[str, ...]) -> bytes:
+    """The request for a driver's report commands: made once for all its devices."""
     return request("+".join(commands))
 
 
@@ -192,7 +192,7 @@ class CgminerRpc:
         share = 1.0 if self.joins else 0.5
         left_s = (until - self._clock.monotonic()) * share
         try:
-            answer = await self._exchange(_joined(tuple(commands)), left_s)
+            answer = await self._exchange(_report_request(tuple(commands)), left_s)
         except (DeviceTimeout, Unreachable, BadReply) as error:
             if self.joins or isinstance(error, WrongProtocol):
                 raise
@@ -207,7 +207,8 @@ class CgminerRpc:
         cut: list[str] = []
         for command in commands:
             try:
-                answer = await self._exchange(request(command), until - self._clock.monotonic())
+                left_s = until - self._clock.monotonic()
+                answer = await self._exchange(_report_request((command,)), left_s)
                 replies[command] = checked(answer.reply)
             except DriverError as error:
                 errors[command] = error
