@@ -5,6 +5,8 @@ Aftermarket firmwares keep the vendor's strings, so they are looked for before t
 
 from __future__ import annotations
 
+import sys
+
 import msgspec
 
 from drivers.api import Context, Driver, Endpoint
@@ -100,7 +102,7 @@ async def identify(
     identity = await driver.identify()
     if sign and sign in AFTERMARKET:
         identity = msgspec.structs.replace(identity, firmware=sign.firmware)
-    return Finding(endpoint, name, driver, identity, evidence)
+    return Finding(endpoint, name, driver, identity, tuple(map(sys.intern, evidence)))
 
 
 async def _ask_who(endpoint: Endpoint, context: Context) -> tuple[str, tuple[str, ...]]:

@@ -24,11 +24,13 @@ class Baseline(msgspec.Struct, frozen=True, gc=False):
     at: float
 
 
-def doubt(baseline: Baseline, last: Fingerprint, seen: Fingerprint, now: float) -> str | None:
+def doubt(
+    baseline: Baseline, counters: tuple[float, ...], seen: Fingerprint, now: float
+) -> str | None:
     """Why the machine may be another one, None where all goes on as before.
 
-    `baseline` is that of the last confirmation (drift adds up against it), `last` the
-    fingerprint of the poll before (counters may not shrink from poll to poll).
+    `baseline` is that of the last confirmation (drift adds up against it), `counters` are
+    those of the poll before (they may not shrink from poll to poll).
     """
     if seen.traits != baseline.fingerprint.traits:
         return f"its traits changed: {_difference(baseline.fingerprint.traits, seen.traits)}"
@@ -40,7 +42,7 @@ def doubt(baseline: Baseline, last: Fingerprint, seen: Fingerprint, now: float) 
         drift_s = is_s - was_s - passed_s
         if abs(drift_s) > UPTIME_SLACK_S + passed_s * UPTIME_SLACK_SHARE:
             return f"its uptime is {drift_s:+.0f} s from what it should be"
-    if any(is_now < before for before, is_now in zip(last.counters, seen.counters, strict=False)):
+    if any(is_now < before for before, is_now in zip(counters, seen.counters, strict=False)):
         return "its counters went back"
     return None
 

@@ -18,7 +18,7 @@ from agent.fleet.continuity import Baseline
 from agent.fleet.events import Event
 from agent.fleet.health import HealthTracker
 from drivers.api import Driver, Endpoint
-from drivers.model import Identity, Sample
+from drivers.model import Identity, Reading
 from drivers.probe import Finding
 
 Locate = Callable[[str, str | None], Location]
@@ -30,6 +30,21 @@ _TELLING = ("model", "firmware", "firmware_version", "serial", "hostname")
 class Device:
     """One device at its present address."""
 
+    # A site has 30,000 of them.
+    __slots__ = (
+        "baseline",
+        "counters",
+        "driver",
+        "driver_name",
+        "endpoint",
+        "evidence",
+        "health",
+        "identity",
+        "last",
+        "location",
+        "turn",
+    )
+
     def __init__(self, finding: Finding, location: Location) -> None:
         self.endpoint: Endpoint = finding.endpoint
         self.driver_name = finding.driver_name
@@ -39,9 +54,9 @@ class Device:
         self.location = location
         self.health = HealthTracker()
         self.baseline: Baseline | None = None
-        self.last: Sample | None = None
-        self.last_at: float | None = None
-        """Monotonic time of the last reading."""
+        self.last: Reading | None = None
+        self.counters: tuple[float, ...] = ()
+        """The counters of the last fingerprint."""
         self.turn = asyncio.Lock()
         """One connection at a time: whoever speaks to the device holds it."""
 

@@ -95,17 +95,16 @@ class Poller:
 
     def accept(self, device: Device, sample: Sample) -> None:
         """Publish a reading whose device is certain."""
-        now = self._clock.monotonic()
-        if sample.reading.device_id != device.id:
-            reading = msgspec.structs.replace(sample.reading, device_id=device.id)
-            sample = msgspec.structs.replace(sample, reading=reading)
+        reading = sample.reading
+        if reading.device_id != device.id:
+            reading = msgspec.structs.replace(reading, device_id=device.id)
         before = device.last
-        device.last, device.last_at = sample, now
+        device.last, device.counters = reading, sample.fingerprint.counters
         if device.health.answered():
             self._tell_health(device, "device.online", "answers again")
-        if before is not None and before.reading.state is not sample.reading.state:
-            self._tell_state(device, before.reading.state, sample.reading.state)
-        self._sink.reading(sample.reading)
+        if before is not None and before.state is not reading.state:
+            self._tell_state(device, before.state, reading.state)
+        self._sink.reading(reading)
 
     async def read_now(self, device: Device) -> Sample:
         """Read a device out of turn, for a person who waits. Raises the driver's errors.
@@ -184,7 +183,7 @@ class Poller:
             longest_s = min(longest_s, PROVISIONAL_CONFIRM_S)
         if now - baseline.at > longest_s:
             return "the last confirmation is old"
-        return doubt(baseline, device.last.fingerprint, sample.fingerprint, now)
+        return doubt(baseline, device.counters, sample.fingerprint, now)
 
     def _failed(self, device: Device, due: Due[str], error: DriverError) -> None:
         now = self._clock.monotonic()

@@ -164,6 +164,8 @@ class Database:
 class DeviceMemory:
     """The `Memory` of `drivers.api` for one device."""
 
+    __slots__ = ("_database", "_whose")
+
     def __init__(self, database: Database, whose: Callable[[], str]) -> None:
         self._database = database
         self._whose = whose

@@ -20,6 +20,7 @@ from drivers.asic.cgminer import parse as parse_classic
 from drivers.asic.fields import (
     THS_PER_RATE_UNIT,
     Row,
+    common,
     corners,
     first,
     highest,
@@ -71,6 +72,8 @@ class Pools(NamedTuple):
 
 class Antminer:
     """A stock Antminer."""
+
+    __slots__ = ("_context", "_endpoint", "_id", "_pools", "_rpc")
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
@@ -181,9 +184,9 @@ def parse_system_info(
         kind=Kind.ASIC,
         make="Bitmain",
         # Of the two, the poll's own word is kept: pages of one machine have named another type.
-        model=classic.model or text(info.get("minertype")),
+        model=classic.model or common(info.get("minertype")),
         firmware="stock",
-        firmware_version=text(build),
+        firmware_version=common(build),
         serial=serial,
         mac=address,
         hostname=text(info.get("hostname")),

@@ -13,6 +13,7 @@ from drivers.api import Context, Endpoint
 from drivers.asic import parts
 from drivers.asic.fields import (
     Row,
+    common,
     first,
     hashrate_average_ths,
     hashrate_now_ths,
@@ -22,7 +23,6 @@ from drivers.asic.fields import (
     miner_id,
     number,
     positive,
-    text,
 )
 from drivers.errors import DriverError
 from drivers.model import Board, Fan, Fingerprint, Identity, Kind, MinerReading, Sample
@@ -38,6 +38,8 @@ _FANS = tuple((at, f"fan{at}") for at in range(1, 17))
 
 class Cgminer:
     """A miner that is spoken to in the classic dialect alone."""
+
+    __slots__ = ("_clock", "_endpoint", "_id", "_rpc")
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
@@ -65,14 +67,14 @@ def parse_identity(version: dict[str, Any], provisional_id: str) -> Identity:
     """Read an answer to `version`."""
     row = (rows(version, "VERSION") or [{}])[0]
     program = next((name for name in PROGRAMS if name in row), None)
-    model = text(first(row, ("Type", "PROD", "MODEL")))
+    model = common(first(row, ("Type", "PROD", "MODEL")))
     address = mac(row.get("MAC"))
     return Identity(
         id=miner_id(address, None, provisional_id),
         kind=Kind.ASIC,
         model=model,
         firmware=program.lower() if program and program != "Miner" else None,
-        firmware_version=text(row[program]) if program else None,
+        firmware_version=common(row[program]) if program else None,
         mac=address,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ def number(value: Any) -> float | None:
     """A finite number, also from text such as `"110566.89"` or `"58.94W"`."""
     kind = type(value)  # exact types first: this is called a hundred times a poll
     if kind is float:
-        return value if math.isfinite(value) else None  # type: ignore[no-any-return]
+        return value if math.isfinite(value) else None
     if kind is str:
         return _number_in(value)
     if kind is not int:
@@ -72,6 +73,12 @@ def text(value: Any) -> str | None:
     # Half a surrogate pair would make the reading unencodable later.
     found = str(value).strip()[:_TEXT_LIMIT].encode("utf-8", "replace").decode()
     return found or None
+
+
+def common(value: Any) -> str | None:
+    """`text` that thousands of machines share, such as a model: kept once."""
+    found = text(value)
+    return sys.intern(found) if found else None
 
 
 def truth(value: Any) -> bool | None:

@@ -151,6 +151,8 @@ class Report(msgspec.Struct, frozen=True):
 class CgminerRpc:
     """Asks one device; remembers whether it understands joined commands."""
 
+    __slots__ = ("_clock", "_deadline_s", "_endpoint", "_wire", "joins")
+
     def __init__(self, endpoint: Endpoint, wire: Wire, clock: Clock, deadline_s: float) -> None:
         self._endpoint = endpoint
         self._wire = wire
