@@ -229,7 +229,7 @@ def mock_identity(number: int = 1) -> Identity:
     """A plausible identity for each number from 0 to 65,535."""
     mac = f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
     return Identity(
-        id=f"asic-{mac.replace(':', '')}",
+        id=f"asic-{mac}",
         kind=Kind.ASIC,
         make="Mock",
         model="M1",

@@ -40,9 +40,13 @@ def run(args: argparse.Namespace) -> int:
 def _summary(path: Path) -> str:
     config = load(path)
     owned = OwnedRanges(config.range)
-    words = f"ok: {len(owned)} addresses in {len(owned.ranges)} ranges"
+    words = f"ok: {_count(len(owned), 'address', 'es')} in {_count(len(owned.ranges), 'range')}"
     if config.locations:
-        words += f", {len(locations.load(Path(config.locations.file)))} locations"
+        words += f", {_count(len(locations.load(Path(config.locations.file))), 'location')}"
     for sentence in advice(config):
         print(f"warning: {sentence}", file=sys.stderr)
     return f"{words}; site {config.site.name}, node {config.node.name}"
+
+
+def _count(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{plural}"

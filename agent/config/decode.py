@@ -107,12 +107,12 @@ def _describe_literal(info: Any) -> str:
     return "one of " + ", ".join(f'"{value}"' for value in info.values)
 
 
-def _describe_number(noun: str) -> Callable[[Any], str]:
-    def describe(info: Any) -> str:
-        low = f"above {info.gt:g}" if info.gt is not None else f"from {info.ge}"
-        return f"{noun} {low} to {info.le if info.ge is not None else format(info.le, 'g')}"
+def _describe_whole(info: Any) -> str:
+    return f"a whole number from {info.ge} to {info.le}"
 
-    return describe
+
+def _describe_number(info: Any) -> str:
+    return f"a number above {info.gt:g} and at most {info.le:g}"
 
 
 def _describe_text(info: Any) -> str:
@@ -123,8 +123,8 @@ def _describe_text(info: Any) -> str:
 
 _DESCRIBE: dict[type, Callable[[Any], str]] = {
     inspect.BoolType: lambda _: "true or false",
-    inspect.IntType: _describe_number("a whole number"),
-    inspect.FloatType: _describe_number("a number"),
+    inspect.IntType: _describe_whole,
+    inspect.FloatType: _describe_number,
     inspect.StrType: _describe_text,
     inspect.LiteralType: _describe_literal,
     inspect.CustomType: lambda _: "an IPv4 address",
