@@ -68,7 +68,7 @@ class Mqtt(Section, frozen=True, kw_only=True):
     connect_timeout_s: Seconds = 10.0
     reconnect_min_s: Seconds = 1.0
     reconnect_max_s: Seconds = 120.0
-    inflight: Annotated[int, Meta(ge=1, le=1000)] = 20
+    inflight: Annotated[int, Meta(ge=1, le=1000)] = 200
     queue_messages: Annotated[int, Meta(ge=100, le=10_000_000)] = 50_000
 
 

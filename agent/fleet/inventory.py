@@ -42,16 +42,19 @@ class Device:
         "identity",
         "last",
         "location",
+        "since",
         "turn",
     )
 
-    def __init__(self, finding: Finding, location: Location) -> None:
+    def __init__(self, finding: Finding, location: Location, since: float) -> None:
         self.endpoint: Endpoint = finding.endpoint
         self.driver_name = finding.driver_name
         self.driver: Driver = finding.driver
         self.identity: Identity = finding.identity
         self.evidence = finding.evidence
         self.location = location
+        self.since = since
+        """When it was entered at its address, in seconds since the epoch."""
         self.health = HealthTracker()
         self.baseline: Baseline | None = None
         self.last: Reading | None = None
@@ -79,6 +82,8 @@ class Known(msgspec.Struct, frozen=True):
 
     identity: Identity
     address: str
+    since: float = 0.0
+    """Who came to an address last is the one that stands there."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -121,7 +126,11 @@ class Inventory:
 
     def remember(self, known: Known) -> None:
         """Take over what a former run knew."""
-        self._note(known.identity, known.address)
+        there = self._known.get(self._known_at.get(known.address, ""))
+        if there is None or there.since <= known.since:
+            self._note(known)
+        else:
+            self._known[known.identity.id] = known
 
     def settle(self, finding: Finding, now: float) -> Settled:
         """Enter what was found at an address (`now`: seconds since the epoch)."""
@@ -131,10 +140,10 @@ class Inventory:
             return self._confirm(here, finding, now)
         events = self._events_of_arrival(finding, here, now)
         displaced = self._displace(finding, here)
-        device = Device(finding, self._locate(address, finding.identity.mac))
+        device = Device(finding, self._locate(address, finding.identity.mac), now)
         self._by_address[address] = device
         self._by_id[device.id] = device
-        self._note(finding.identity, address)
+        self._note(Known(finding.identity, address, now))
         return Settled(device, tuple(events), tuple(displaced))
 
     def as_duplicate(self, finding: Finding, now: float) -> Settled:
@@ -169,7 +178,7 @@ class Inventory:
         }
         here.identity = finding.identity
         here.driver, here.driver_name = finding.driver, finding.driver_name
-        self._note(finding.identity, here.address)
+        self._note(Known(finding.identity, here.address, here.since))
         if not changed:
             return Settled(here, ())
         words = ", ".join(f"{field} {was} -> {is_}" for field, (was, is_) in changed.items())
@@ -181,12 +190,13 @@ class Inventory:
 
     def _events_of_arrival(self, finding: Finding, here: Device | None, now: float) -> list[Event]:
         identity, address = finding.identity, finding.endpoint.address
-        was_here = here.id if here else self._known_at.get(address)
+        # Behind a provisional id may stand the machine that was known here, or another one.
+        was_here = self._known_at.get(address)
         events: list[Event] = []
         if here is not None and here.identity.provisional:
             text = f"was {here.id} until it showed who it is"
             events.append(_event("device.identified", now, finding, text, former_id=here.id))
-        elif was_here and identity.provisional:
+        if was_here and identity.provisional:
             text = f"{was_here} stood here; what answers now does not show who it is"
             events.append(_event("device.unconfirmed", now, finding, text, former_id=was_here))
         elif was_here and was_here != identity.id:
@@ -221,14 +231,15 @@ class Inventory:
                 displaced.append(device)
         return displaced
 
-    def _note(self, identity: Identity, address: str) -> None:
-        if identity.provisional:
+    def _note(self, known: Known) -> None:
+        device_id = known.identity.id
+        if known.identity.provisional:
             return
-        before = self._known.get(identity.id)
-        if before and self._known_at.get(before.address) == identity.id:
+        before = self._known.get(device_id)
+        if before and self._known_at.get(before.address) == device_id:
             del self._known_at[before.address]
-        self._known[identity.id] = Known(identity, address)
-        self._known_at[address] = identity.id
+        self._known[device_id] = known
+        self._known_at[known.address] = device_id
 
 
 def _event(name: str, now: float, finding: Finding, message: str, **details: Any) -> Event:

@@ -137,16 +137,14 @@ class Poller:
         self._note_lateness(device, self._clock.monotonic() - due.at)
         await device.turn.acquire()
         try:
-            sample = await device.driver.read()
+            self._read(device, due, await device.driver.read())
         except DriverError as error:
             self._failed(device, due, error)
         except Exception:
-            # A driver's own fault may cost this device its reading, and nobody else anything.
+            # What a driver does or returns may cost this device its reading, and no other.
             log.exception("reading failed unexpectedly", extra={"device": device.id})
             self._count("driver_fault")
             self._schedule.again(due, self._clock.monotonic())
-        else:
-            self._read(device, due, sample)
         finally:
             device.turn.release()
 

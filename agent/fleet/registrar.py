@@ -40,7 +40,8 @@ class Doubt(NamedTuple):
     device: Device
     due: Due[str]
     sample: Sample
-    reason: str
+    at: float
+    """Monotonic time of the reading: while it waits here, the machine's uptime goes on."""
 
 
 class Registrar:
@@ -71,7 +72,7 @@ class Registrar:
     def doubted(self, device: Device, due: Due[str], sample: Sample, reason: str) -> None:
         """Have a device say who it is before its reading is published."""
         log.debug("identity in doubt: %s", reason, extra={"device": device.id})
-        self._lane.put(Doubt(device, due, sample, reason))
+        self._lane.put(Doubt(device, due, sample, self._clock.monotonic()))
 
     async def discover(self, endpoint: Endpoint) -> Device | None:
         """Ask whoever stands at an address where no device is known, and read it once.
@@ -85,7 +86,8 @@ class Registrar:
         except DriverError as error:
             log.debug("nothing found at %s: %s", endpoint.address, error)
             return None
-        device = self._enter(await self._settle(finding), sample)
+        read_at = self._clock.monotonic()
+        device = self._enter(await self._settle(finding), sample, read_at)
         self.poller.add(device)
         return device
 
@@ -107,13 +109,17 @@ class Registrar:
             log.debug("not confirmed: %s", error, extra={"device": device.id})
             self._publish_provisionally(device, sample)
             return
+        except Exception:
+            log.exception("identifying failed unexpectedly", extra={"device": device.id})
+            self._publish_provisionally(device, sample)
+            return
         if finding.identity.provisional and not device.identity.provisional:
             tries = self._fruitless[device.address] = self._fruitless.get(device.address, 0) + 1
             if tries < TRIES_BEFORE_UNCONFIRMED:
                 self._publish_provisionally(device, sample)
                 return
         self._fruitless.pop(device.address, None)
-        entered = self._enter(await self._settle(finding), sample)
+        entered = self._enter(await self._settle(finding), sample, doubt.at)
         if entered is not device:
             self.poller.add(entered)
 
@@ -136,9 +142,9 @@ class Registrar:
             return False
         return found.identity.id == device.id
 
-    def _enter(self, settled: Settled, sample: Sample) -> Device:
+    def _enter(self, settled: Settled, sample: Sample, read_at: float) -> Device:
         device = settled.device
-        device.baseline = Baseline(sample.fingerprint, self._clock.monotonic())
+        device.baseline = Baseline(sample.fingerprint, read_at)
         for gone in settled.displaced:
             self._see_off(gone, device)
         for event in settled.events:
@@ -153,10 +159,14 @@ class Registrar:
             self.poller.remove(gone.address)
         if gone.id == successor.id:
             return
-        self._sink.gone(gone.id)
         if not gone.identity.provisional:
             self.poller.tell_unreachable(gone.identity)
+        self._sink.gone(gone.id)
 
     def _publish_provisionally(self, device: Device, sample: Sample) -> None:
-        reading = msgspec.structs.replace(sample.reading, device_id=device.endpoint.provisional_id)
-        self._sink.reading(reading)
+        if device.identity.provisional:
+            self.poller.accept(device, sample)
+            return
+        stray_id = device.endpoint.provisional_id
+        self._sink.reading(msgspec.structs.replace(sample.reading, device_id=stray_id))
+        self._sink.gone(stray_id)  # it happened, but no device of that id stands there

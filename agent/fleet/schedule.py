@@ -7,7 +7,9 @@ the poll was. Deadlines that passed unseen are skipped, not made up for in a bur
 from __future__ import annotations
 
 import heapq
+import math
 import random
+from bisect import bisect_left, bisect_right
 from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -34,7 +36,9 @@ class Schedule(Generic[Key]):
         self._heap: list[tuple[float, int, Key]] = []
         self._turn: dict[Key, int] = {}  # which heap entry of a key counts
         self._group: dict[Key, str] = {}
-        self._group_free_at: dict[str, float] = {}
+        self._at: dict[Key, float] = {}  # deadlines that stand
+        self._slots: dict[str, list[float]] = {}  # the same by group, in order
+        self._popped: dict[str, float] = {}  # the latest that came, by group
         self._entries = 0
         self.skipped = 0
         """Deadlines that passed without a poll because the device was still busy."""
@@ -47,11 +51,13 @@ class Schedule(Generic[Key]):
 
     def add(self, key: Key, group: str, now: float) -> None:
         """Take a device in, at a random phase of the interval that begins now."""
+        self.remove(key)
         self._group[key] = group
         self._push(key, now + self._rng.random() * self._interval_s)
 
     def remove(self, key: Key) -> None:
         """Forget a device; unknown keys are no error."""
+        self._free(key)
         self._turn.pop(key, None)
         self._group.pop(key, None)
 
@@ -75,17 +81,32 @@ class Schedule(Generic[Key]):
         while self._heap and self._heap[0][0] <= now:
             at, turn, key = heapq.heappop(self._heap)
             if self._turn.get(key) == turn:
+                self._free(key)
+                self._popped[self._group[key]] = at
                 found.append(Due(key, at))
         return found
 
-    def next_at(self) -> float | None:
-        """When the next deadline is, None where there is none."""
-        return self._heap[0][0] if self._heap else None
-
     def _push(self, key: Key, at: float) -> None:
         group = self._group[key]
-        at = max(at, self._group_free_at.get(group, at))
-        self._group_free_at[group] = at + self._gap_s
+        self._free(key)
+        at = self._at[key] = self._take_slot(group, at)
         self._entries += 1
         self._turn[key] = self._entries
         heapq.heappush(self._heap, (at, self._entries, key))
+
+    def _take_slot(self, group: str, at: float) -> float:
+        """The first moment from `at` on that keeps the gap to all others of the group."""
+        slots = self._slots.setdefault(group, [])
+        at = max(at, self._popped.get(group, -math.inf) + self._gap_s)
+        place = bisect_right(slots, at - self._gap_s)
+        while place < len(slots) and slots[place] < at + self._gap_s:
+            at = slots[place] + self._gap_s
+            place += 1
+        slots.insert(place, at)
+        return at
+
+    def _free(self, key: Key) -> None:
+        at = self._at.pop(key, None)
+        if at is not None:
+            slots = self._slots[self._group[key]]
+            del slots[bisect_left(slots, at)]

@@ -9,7 +9,8 @@ import socket
 import stat
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from agent.errors import AgentError
@@ -40,7 +41,7 @@ class Watchers:
                 queue.append(message)
             self._news.set()
 
-    async def follow(self) -> AsyncIterator[list[bytes]]:
+    async def follow(self) -> AsyncGenerator[list[bytes], None]:
         """Batches of messages, as they come."""
         queue: deque[bytes] = deque(maxlen=WATCH_QUEUE)
         self._queues.add(queue)
@@ -71,9 +72,10 @@ class ControlServer:
         self._status = status
         self._read = read
         self._watchers = watchers
+        self._clients: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Serve until cancelled; the socket file is removed at the end."""
+        """Serve until cancelled; then clients are cut off and the socket file is removed."""
         self._clear_way()
         try:
             server = await asyncio.start_unix_server(
@@ -83,9 +85,13 @@ class ControlServer:
             raise AgentError(f"control socket {self._path}: {error.strerror}") from error
         self._path.chmod(SOCKET_MODE)
         try:
-            async with server:
-                await server.serve_forever()
+            await asyncio.Event().wait()
         finally:
+            # Not `async with server`: from Python 3.12 on it waits until every watcher leaves.
+            server.close()
+            for client in self._clients:
+                client.cancel()
+            await asyncio.gather(*self._clients, return_exceptions=True)
             self._path.unlink(missing_ok=True)
 
     def _clear_way(self) -> None:
@@ -106,18 +112,31 @@ class ControlServer:
         raise AgentError(f"control socket {self._path}: another agent is running")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if task := asyncio.current_task():
+            self._clients.add(task)
+            task.add_done_callback(self._clients.discard)
+        try:
+            await self._converse(reader, writer)
+        except ConnectionError:
+            pass
+        except TimeoutError:  # it does not read: what is written for it would be kept for ever
+            writer.transport.abort()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+        finally:
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         user = _peer(writer)
         try:
             async with asyncio.timeout(IDLE_S):
                 line = await reader.readline()
-            if line:
-                await self._answer(line, user, writer)
-        except (TimeoutError, ConnectionError):
-            pass
-        except ValueError as error:  # a line over the limit
-            writer.write(refusal(str(error)))
-        finally:
-            writer.close()
+        except ValueError:
+            writer.write(refusal(f"not a request: a line of over {LINE_LIMIT_BYTES} bytes"))
+            return
+        if line:
+            await self._answer(line, user, writer)
 
     async def _answer(self, line: bytes, user: str, writer: asyncio.StreamWriter) -> None:
         try:
@@ -134,14 +153,18 @@ class ControlServer:
             writer.write(answer(content))
         except (DriverError, AgentError) as error:
             writer.write(refusal(f"{type(error).__name__}: {error}"))
+        except Exception as error:
+            log.exception("answering %s failed unexpectedly", request.op, extra={"user": user})
+            writer.write(refusal(f"internal error, see the log: {type(error).__name__}"))
         async with asyncio.timeout(SEND_S):
             await writer.drain()
 
     async def _watch(self, writer: asyncio.StreamWriter) -> None:
-        async for batch in self._watchers.follow():
-            writer.writelines([answer(message) for message in batch])
-            async with asyncio.timeout(SEND_S):
-                await writer.drain()
+        async with aclosing(self._watchers.follow()) as batches:
+            async for batch in batches:
+                writer.writelines([answer(message) for message in batch])
+                async with asyncio.timeout(SEND_S):
+                    await writer.drain()
 
 
 def _peer(writer: asyncio.StreamWriter) -> str:

@@ -52,12 +52,21 @@ class Database:
         """Counts the starts of this node; a later start has the higher number."""
 
     async def __aenter__(self) -> Database:
-        await self._run(self._open)
+        try:
+            await self._run(self._open)
+        except BaseException:
+            await self._end()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         try:
             await self.flush()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        try:
             await self._run(self._close)
         finally:
             self._thread.shutdown(wait=False)
@@ -150,12 +159,12 @@ class Database:
             self._memories.setdefault(device_id, {})[key] = value
 
     def _close(self) -> None:
-        self._connection.close()
+        if hasattr(self, "_connection"):
+            self._connection.close()
 
     def _check_version(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
-            self._connection.close()
             raise OSError(
                 f"written by a newer version (format {version}, this one reads {VERSION})"
             )

@@ -12,7 +12,7 @@ from agent.mqtt.topics import Topics
 from agent.telemetry.birth import InventoryPages, entry
 from agent.telemetry.encode import Stream
 from agent.telemetry.outbox import Outbox
-from drivers.model import Reading
+from drivers.model import Kind, Reading
 
 
 class Feed:
@@ -48,7 +48,8 @@ class Feed:
         if topic is None:
             topic = self._telemetry_topics[device_id] = self._topics.telemetry(device_id)
         self.readings += 1
-        self.rollup.replace(reading)
+        if reading.kind is not Kind.HOST:  # the host is not part of the fleet it looks after
+            self.rollup.replace(reading)
         self._outbox.report(topic, message)
         if self.show is not None:
             self.show(message)
@@ -64,7 +65,7 @@ class Feed:
         """Enter a device into the inventory pages and the state database."""
         self.pages.put(device.id, entry(device))
         if not device.identity.provisional:
-            self._save(device.id, Known(device.identity, device.address))
+            self._save(device.id, Known(device.identity, device.address, device.since))
 
     def gone(self, device_id: str) -> None:
         """Take an id out of the totals and the inventory pages."""

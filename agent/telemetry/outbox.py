@@ -3,17 +3,28 @@
 Statements (status, inventory, summaries) are kept by topic, the newest alone; events are
 kept in order; telemetry is kept in order and loses its oldest over the bound, counted.
 A message stays here until the broker has acknowledged it.
+
+A broker that hangs up upon one particular message would get it again upon every connection.
+A letter that saw two connections lost therefore travels alone, so that the next loss shows
+whose fault it was, and one that is to blame for five in a row is given up.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 import msgspec
 
 EVENT_LIMIT = 10_000
+ALONE_AFTER_LOSSES = 2
+POISON_AFTER_LOSSES = 5
+POISON = "poison"
+"""The reason under which `Outbox.dropped` counts what brokers hang up upon."""
+MUTE_S = 900.0
+"""How long a statement that was poison is not put again: every connection repeats them all."""
 
 
 class Priority(StrEnum):
@@ -31,12 +42,18 @@ class Letter(msgspec.Struct, gc=False):
     payload: bytes
     priority: Priority
     retain: bool = False
+    losses: int = 0
+    """Connections that were lost while it was under way."""
+    blamed: int = 0
+    """Those of them, in a row up to the last, that had waited longest for it."""
 
 
 class Outbox:
     """Letters that wait, and letters that are under way."""
 
-    def __init__(self, telemetry_limit: int) -> None:
+    def __init__(
+        self, telemetry_limit: int, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._telemetry_limit = telemetry_limit
         self._statements: dict[str, Letter] = {}
         self._queues: dict[Priority, deque[Letter]] = {
@@ -45,8 +62,11 @@ class Outbox:
         }
         self._under_way: dict[int, Letter] = {}
         self._tokens = 0
-        self.dropped: Counter[Priority] = Counter()
-        """Letters lost to the bound, since start."""
+        self._monotonic = monotonic
+        self._muted_until: dict[str, float] = {}
+        self.dropped: Counter[str] = Counter()
+        """Letters lost since start: by priority those over the bound or that no broker will
+        take, and the `POISON`."""
 
     def __len__(self) -> int:
         """Letters that wait to be sent."""
@@ -59,8 +79,14 @@ class Outbox:
 
     def state(self, topic: str, payload: bytes) -> None:
         """Put a retained statement; an older one of the same topic that still waits is void."""
-        self._statements.pop(topic, None)
-        self._statements[topic] = Letter(topic, payload, Priority.STATEMENT, retain=True)
+        former = self._statements.pop(topic, None)
+        if self._muted_until.get(topic, 0.0) > self._monotonic():
+            self.dropped[POISON] += 1
+            return
+        letter = Letter(topic, payload, Priority.STATEMENT, retain=True)
+        if former is not None:  # the broker may mind the topic, not the content
+            letter.losses, letter.blamed = former.losses, former.blamed
+        self._statements[topic] = letter
 
     def tell(self, topic: str, payload: bytes) -> None:
         """Put an event."""
@@ -78,21 +104,32 @@ class Outbox:
         queue.append(letter)
 
     def take(self) -> tuple[int, Letter] | None:
-        """The next letter and its token; it is under way from now on."""
+        """The next letter that may go now, and its token; it is under way from now on."""
         letter = self._next()
-        if letter is None:
+        if letter is None or self._must_wait(letter):
             return None
+        self._remove(letter)
         self._tokens += 1
         self._under_way[self._tokens] = letter
         return self._tokens, letter
 
     def _next(self) -> Letter | None:
         if self._statements:
-            return self._statements.pop(next(iter(self._statements)))
+            return next(iter(self._statements.values()))
         for queue in self._queues.values():
             if queue:
-                return queue.popleft()
+                return queue[0]
         return None
+
+    def _must_wait(self, letter: Letter) -> bool:
+        ahead = next(iter(self._under_way.values()), None)
+        return ahead is not None and max(ahead.losses, letter.losses) >= ALONE_AFTER_LOSSES
+
+    def _remove(self, letter: Letter) -> None:
+        if letter.priority is Priority.STATEMENT:
+            del self._statements[letter.topic]
+        else:
+            self._queues[letter.priority].popleft()
 
     def arrived(self, token: int) -> None:
         """The broker has acknowledged a letter."""
@@ -103,14 +140,45 @@ class Outbox:
 
         A consumer may see one twice; it knows it by its number.
         """
+        statements: dict[str, Letter] = {}
         for token in reversed(tokens):
             letter = self._under_way.pop(token, None)
             if letter is None:
                 continue
-            if letter.priority is Priority.STATEMENT:
-                self._statements.setdefault(letter.topic, letter)
-            else:
+            if letter.priority is not Priority.STATEMENT:
                 self._queues[letter.priority].appendleft(letter)
+                continue
+            newer = self._statements.get(letter.topic) or statements.setdefault(
+                letter.topic, letter
+            )
+            newer.losses = max(newer.losses, letter.losses)
+            newer.blamed = max(newer.blamed, letter.blamed)
+        self._statements = dict(reversed(statements.items())) | self._statements
+
+    def lost(self, tokens: Sequence[int]) -> Letter | None:
+        """A connection was lost with these letters, oldest first, unacknowledged.
+
+        They go back, save one that is to blame too often: that is given up and returned.
+        """
+        oldest, poison = True, None
+        for token in tokens:
+            letter = self._under_way.get(token)
+            if letter is None:
+                continue
+            letter.losses += 1
+            letter.blamed = letter.blamed + 1 if oldest else 0
+            oldest = False
+            if letter.blamed >= POISON_AFTER_LOSSES:
+                poison = self._give_up(token)
+        self.put_back(tokens)
+        return poison
+
+    def _give_up(self, token: int) -> Letter:
+        letter = self._under_way.pop(token)
+        self.dropped[POISON] += 1
+        if letter.priority is Priority.STATEMENT:
+            self._muted_until[letter.topic] = self._monotonic() + MUTE_S
+        return letter
 
     def discard(self, token: int) -> None:
         """Give a letter up that no broker will take; counted."""

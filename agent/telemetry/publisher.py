@@ -7,11 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 
 from agent.mqtt.events import Events, Message, Outcome
-from agent.mqtt.failure import LinkLost
+from agent.mqtt.failure import Cause, LinkLost
 from agent.mqtt.session import Session
 from agent.telemetry.outbox import Outbox
 
 log = logging.getLogger("stoker.publisher")
+
+_BLAMELESS = frozenset({Cause.STOPPED, Cause.TAKEN_OVER})  # no message can bring these about
 
 GATHER_S = 0.01
 """At 1,000 readings a second a system call for each would cost a tenth of the CPU per poll."""
@@ -85,8 +87,15 @@ class Publisher:
         self._on_connect()
         self.pump()
 
-    def _disconnected(self, _lost: LinkLost, tokens: Sequence[int]) -> None:
-        self._outbox.put_back(tokens)
+    def _disconnected(self, lost: LinkLost, tokens: Sequence[int]) -> None:
+        if lost.cause in _BLAMELESS:
+            self._outbox.put_back(tokens)
+        elif poison := self._outbox.lost(tokens):
+            log.error(
+                "%s: given up, the connection was lost %d times in a row upon this message",
+                poison.topic,
+                poison.blamed,
+            )
         self._progress.set()
 
     def _acknowledged(self, token: int) -> None:

@@ -7,7 +7,6 @@ neither is asked unless `stats` fails. Watts are not reported by this firmware.
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -53,6 +52,7 @@ FALLBACK_COMMANDS = ("summary", "pools")
 FACTORY_CREDENTIAL = Credential("root", "root")
 SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
 
+UPTIME_SLACK_S = 2.0
 POOLS_EVERY_S = 45.0
 """Modern firmware wants a connection for each command. Polled every 10 s, most polls then need
 one instead of two; polled every 60 s, each has fresh pools."""
@@ -68,6 +68,18 @@ class Pools(NamedTuple):
     pools: tuple[Pool, ...]
     at: float
     """Seconds since the epoch."""
+    words: tuple[str, ...]
+    """What the machine called itself then."""
+    uptime_s: float | None
+
+    def are_of(self, words: tuple[str, ...], uptime_s: float | None, now: float) -> bool:
+        """True where the machine that shows these is still the one whose pools these are.
+
+        Another machine may have come to the address: its readings must not carry these.
+        """
+        if words != self.words or uptime_s is None or self.uptime_s is None:
+            return False
+        return abs(uptime_s - self.uptime_s - (now - self.at)) <= UPTIME_SLACK_S
 
 
 class Antminer:
@@ -120,15 +132,20 @@ class Antminer:
         """Parse a report that holds fresh pools, and keep those for the next polls."""
         now = self._context.clock.now()
         sample = parse(report, self._id, now)
-        if "pools" in report.replies and isinstance(sample.reading, MinerReading):
-            self._pools = Pools(sample.reading.pools, now)
+        fresh = "pools" in report.replies and "pools" not in report.cut
+        if fresh and isinstance(sample.reading, MinerReading):
+            words = _words(*_head_and_body(report))
+            self._pools = Pools(sample.reading.pools, now, words, sample.reading.uptime_s)
         return sample
 
     def _wants_pools(self, stats: Report) -> bool:
-        age_s = self._context.clock.now() - self._pools.at if self._pools else math.inf
-        body = (rows(stats.replies["stats"], "STATS") or [{}])[-1]
+        head, body = _head_and_body(stats)
+        now, pools = self._context.clock.now(), self._pools
+        if pools is None or not 0 <= now - pools.at < POOLS_EVERY_S:
+            return True
         # A machine that stands still is looked at closely: its pools may be the reason.
-        return not 0 <= age_s < POOLS_EVERY_S or not number(body.get("GHS 5s"))
+        standing = not number(body.get("GHS 5s"))
+        return standing or not pools.are_of(_words(head, body), number(body.get("Elapsed")), now)
 
     async def _ask_pools(self) -> Report:
         try:
@@ -314,20 +331,28 @@ def _fans(body: Row) -> tuple[Fan, ...]:
 
 def _faults(boards: tuple[Board, ...]) -> tuple[Fault, ...]:
     return tuple(
-        Fault(
-            None, f"board {board.index}: {board.chips or 0} of {board.chips_expected} chips answer"
-        )
+        Fault(None, f"board {board.index}: {board.chips} of {board.chips_expected} chips answer")
         for board in boards
-        if board.chips_expected and (board.chips or 0) < board.chips_expected
+        if board.chips_expected and board.chips is not None and board.chips < board.chips_expected
     )
 
 
-def _fingerprint(head: Row, body: Row, reading: MinerReading) -> Fingerprint:
+def _head_and_body(report: Report) -> tuple[Row, Row]:
+    """The two objects of STATS: what the machine is, and what it does; empty where absent."""
+    stats = rows(report.replies.get("stats", {}), "STATS") or [{}]
+    return stats[0], stats[-1]
+
+
+def _words(head: Row, body: Row) -> tuple[str, ...]:
     words = (head.get("Type"), head.get("CompileTime"), head.get("Miner"), body.get("miner_id"))
+    return tuple(map(str, words))
+
+
+def _fingerprint(head: Row, body: Row, reading: MinerReading) -> Fingerprint:
     chips = "-".join(str(board.chips) for board in reading.boards)
     user = reading.pools[0].user if reading.pools else None
     return Fingerprint(
-        traits=(*(str(word) for word in words), chips, *([user] if user else [])),
+        traits=(*_words(head, body), chips, *([user] if user else [])),
         uptime_s=reading.uptime_s,
         counters=() if reading.shares_accepted is None else (float(reading.shares_accepted),),
     )

@@ -17,6 +17,7 @@ _LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)")
 _MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
 _UNWORDY = re.compile(r"[^A-Za-z0-9._-]+")
 _TEXT_LIMIT = 256
+_WHOLE_LIMIT = 1 << 63
 
 THS_PER = {"KHS": 1e-9, "MHS": 1e-6, "GHS": 1e-3, "THS": 1.0, "PHS": 1e3}
 """API-README: `MHS 5s` is in millions of hashes per second, and so on."""
@@ -57,13 +58,17 @@ def positive(value: Any) -> float | None:
 
 
 def integer(value: Any) -> int | None:
-    """A whole number; counters keep every digit."""
+    """A whole number of up to 64 bits; counters keep every digit."""
     if type(value) is int:
-        return value
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value) if len(value) <= 30 else None
-    found = number(value)
-    return None if found is None else round(found)
+        found = value
+    elif isinstance(value, str) and len(value) <= 30 and value.strip().isdecimal():
+        found = int(value)
+    else:
+        measured = number(value)
+        if measured is None:
+            return None
+        found = round(measured)
+    return found if -_WHOLE_LIMIT <= found < _WHOLE_LIMIT else None
 
 
 def text(value: Any) -> str | None:
@@ -129,7 +134,10 @@ def _rate(row: Row, keys: tuple[tuple[str, float], ...]) -> float | None:
 def scaled(value: Any, scale: float) -> float | None:
     """A number times a unit's scale, without the noise of binary fractions."""
     found = number(value)
-    return None if found is None else round(found * scale, 9)
+    if found is None:
+        return None
+    rate = round(found * scale, 9)
+    return rate if math.isfinite(rate) else None
 
 
 def highest(values: Iterable[float | None]) -> float | None:

@@ -18,6 +18,7 @@ from drivers.errors import (
     BadReply,
     DeviceTimeout,
     DriverError,
+    NoResources,
     Refused,
     Unreachable,
     Unsupported,
@@ -30,7 +31,7 @@ REQUEST_LIMIT_BYTES = 4095  # api.c: recv(c, buf, TMPBUFSIZ - 1)
 
 INVALID_COMMAND = 14
 ACCESS_DENIED = 45
-GOOD_LETTERS = "SIW"  # success, information, warning; E and F are failures
+GOOD_LETTERS = frozenset("SIW")  # success, information, warning; E and F are failures
 _SINGULAR = {"RESTART", "BYE"}  # answers of `restart` and `quit`: a bare word as STATUS
 
 
@@ -111,6 +112,8 @@ def status_of(reply: dict[str, Any]) -> Status:
 
 def _code(status: dict[str, Any]) -> int | None:
     code = status.get("Code", status.get("code"))
+    if isinstance(code, str) and code.isdecimal() and len(code) < 10:
+        return int(code)  # firmwares write numbers as words here and there
     return code if isinstance(code, int) else None
 
 
@@ -214,7 +217,7 @@ class CgminerRpc:
                 replies[command] = checked(answer.reply)
             except DriverError as error:
                 errors[command] = error
-                if isinstance(error, DeviceTimeout | Unreachable | WrongProtocol):
+                if isinstance(error, DeviceTimeout | Unreachable | WrongProtocol | NoResources):
                     break  # the next one would fare no better
             else:
                 cut += [command] if answer.cut else []

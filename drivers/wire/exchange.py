@@ -29,7 +29,8 @@ _SENDABLE = select.EPOLLOUT | select.EPOLLERR | select.EPOLLHUP
 _READABLE = select.EPOLLIN | select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP
 _AT_END = select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP
 _IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h; lets connect() share a source port between targets
-_OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
+"""What this host has run out of; no fault of the device."""
 
 
 class _Exchange:
@@ -99,6 +100,8 @@ class SocketWire:
         peer = f"{address}:{port}"
         if deadline_s <= 0:
             raise DeviceTimeout(f"{peer}: no time left to ask")
+        if self._epoll.closed:
+            raise Unreachable(f"{peer}: the wire was closed")
         sock = self._connect(address, port)
         answer: asyncio.Future[bytes] = self._loop.create_future()
         exchange = _Exchange(sock, peer, request, limit_bytes, answer)
@@ -229,6 +232,6 @@ class SocketWire:
 
 def _translated(error: OSError, peer: str) -> DriverError:
     words = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in _OURS:
+    if error.errno in OURS:
         return NoResources(f"{peer}: {words}")
     return Unreachable(f"{peer}: {words}")

@@ -8,7 +8,9 @@ from types import TracebackType
 
 from aiohttp import (
     AddrInfoType,
+    ClientConnectionError,
     ClientError,
+    ClientPayloadError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
@@ -18,7 +20,8 @@ from aiohttp import (
 )
 
 from drivers.api import Credential, WebReply
-from drivers.errors import BadReply, DeviceTimeout, Unreachable
+from drivers.errors import BadReply, DeviceTimeout, NoResources, Unreachable
+from drivers.wire.exchange import OURS
 
 CONNECTIONS = 256
 
@@ -76,10 +79,13 @@ class HttpPool:
                 return await _read(response, url, limit_bytes)
         except TimeoutError:
             raise DeviceTimeout(f"{url}: no whole answer within {deadline_s:g} s") from None
-        except (ClientError, OSError) as error:
-            raise Unreachable(f"{url}: {error or type(error).__name__}") from None
-        except ValueError as error:  # a challenge or header that cannot be parsed
-            raise BadReply(f"{url}: {error}") from None
+        except (ClientConnectionError, ClientPayloadError, OSError) as error:
+            ours = isinstance(error, OSError) and error.errno in OURS
+            kind = NoResources if ours else Unreachable
+            raise kind(f"{url}: {error or type(error).__name__}") from None
+        except (ClientError, ValueError) as error:  # no HTTP, or a challenge that is none
+            words = getattr(error, "message", "") or str(error)
+            raise BadReply(f"{url}: not understood", words.encode("utf-8", "replace")) from None
 
 
 async def _read(response: ClientResponse, url: str, limit_bytes: int) -> WebReply:

@@ -22,14 +22,15 @@ MAX_DEPTH = 32
 REPAIR_LIMIT_CHARS = 128 * 1024
 """Bounds what one hostile device costs the event loop; see docs/measurements.md."""
 
-# Possessive, so that hostile input cannot make the expression backtrack.
+# Possessive, and a string that nothing closes reaches to the end: hostile input can neither make
+# an expression backtrack nor make it start over in every place.
 _TOKEN = re.compile(
-    r'[\s\x00]++|("(?:[^"\\]++|\\.)*+"?)|([{}\[\]:,])|([^\s\x00{}\[\]:,"]++)', re.DOTALL
+    r'[\s\x00]++|("(?:[^"\\]++|\\.?)*+"?)|([{}\[\]:,])|([^\s\x00{}\[\]:,"]++)', re.DOTALL
 )
 # The malformations of healthy machines that speak so at every poll are mended in one pass, and
 # the text is read strictly again: reading leniently costs 15 times as much CPU.
 _FLAW = re.compile(
-    r'(?P<string>"(?:[^"\\]++|\\.)*+")(?P<glued>\s*(?="))?'  # "a""b"
+    r'(?P<string>"(?:[^"\\]++|\\.?)*+"?)(?P<glued>\s*(?="))?'  # "a""b"
     r"|(?P<between>\}\s*(?=\{))"  # }{
     r"|(?P<extra>,\s*(?=[}\],]))"  # ,} and ,]
     r"|(?P<opening>[\[{]\s*,)"  # [,{

@@ -1,0 +1,132 @@
+"""docs/configuration.md says of every key what the schema says."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.config import schema
+from agent.config.load import load
+from agent.config.locations import KEYS, PLACES
+from agent.config.ranges import MAX_ADDRESSES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+SECTIONS: dict[str, type[schema.Section]] = {
+    "[site]": schema.Site,
+    "[node]": schema.Node,
+    "[mqtt]": schema.Mqtt,
+    "[mqtt.tls]": schema.Tls,
+    "[polling]": schema.Polling,
+    "[discovery]": schema.Discovery,
+    "[[range]]": schema.Range,
+    "[locations]": schema.Locations,
+    "[telemetry]": schema.Telemetry,
+    "[log]": schema.Log,
+}
+
+
+def documented(title: str) -> dict[str, str]:
+    """The keys in the table under a heading, and their defaults as written."""
+    _, _, after = PAGE.partition(f"### `{title}`\n")
+    part = re.split(r"^##", after, maxsplit=1, flags=re.MULTILINE)[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.*?) \| \S.* \|$", part, flags=re.MULTILINE))
+
+
+def written(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case float():
+            return f"`{value:g}`"
+        case str():
+            return f'`"{value}"`'
+        case ():
+            return "`[]`"
+    return f"`{value}`"
+
+
+def expected(section: type[schema.Section]) -> Iterator[tuple[str, str]]:
+    for field in msgspec.structs.fields(section):
+        if section is schema.Mqtt and field.name == "tls":
+            continue  # a table of its own
+        if field.required:
+            yield field.name, "required"
+        elif section is schema.Node and field.name == "name":
+            yield field.name, "the host's name"
+        elif field.default is not msgspec.NODEFAULT:
+            yield field.name, written(field.default)
+        else:
+            assert callable(field.default_factory)
+            yield field.name, written(field.default_factory())
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_every_key_stands_there_with_its_default(title: str) -> None:
+    assert documented(title) == dict(expected(SECTIONS[title]))
+
+
+def test_no_section_is_left_out() -> None:
+    top = {field.name for field in msgspec.structs.fields(schema.Config)}
+    assert {title.strip("[]") for title in SECTIONS} == top | {"mqtt.tls"}
+
+
+def example() -> str:
+    found = re.search(r"```toml\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert found
+    return found[1]
+
+
+def uncommented() -> str:
+    """The example with all that is commented out, but for the second way to a password."""
+    lines = [line.removeprefix("#") for line in example().splitlines()]
+    return "\n".join(line for line in lines if not line.startswith("password_credential"))
+
+
+def test_the_example_is_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "stoker.toml").write_text(example())
+    config = load(tmp_path / "stoker.toml")
+    bare = schema.Config(site=config.site, range=config.range)
+    assert config == msgspec.structs.replace(bare, node=config.node)
+    assert config.node.state_dir == bare.node.state_dir
+
+
+def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "tls").mkdir()
+    for name in ("mqtt-password", "tls/ca.pem", "tls/node.pem", "tls/node.key", "locations.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "stoker.toml").write_text(uncommented())
+    config = load(tmp_path / "stoker.toml")
+    given = msgspec.to_builtins(config, enc_hook=str)
+    usual = msgspec.to_builtins(schema.Config(site=config.site))
+    for section in ("mqtt", "polling", "discovery", "telemetry", "log"):
+        for key, value in usual[section].items():
+            if value is not None:
+                assert (section, key, given[section][key]) == (section, key, value)
+    assert (given["range"][0]["rpc_port"], given["range"][0]["web_port"]) == (4028, 80)
+    assert config.mqtt.client_id == f"stoker-{config.site.name}-{config.node.name}"
+
+
+def test_the_example_shows_every_key() -> None:
+    shown = re.findall(r"^#?(\[.*?\]+|\w+ =)", example(), flags=re.MULTILINE)
+    at, keys = "", set()
+    for word in shown:
+        if word.startswith("["):
+            at = word
+        else:
+            keys.add((at, word.removesuffix(" =")))
+    assert keys == {(title, key) for title in SECTIONS for key in documented(title)}
+
+
+def test_the_locations_are_all_named() -> None:
+    part = PAGE.partition("## Where devices stand")[2]
+    assert all(f"`{column}`" in part for column in (*KEYS, *PLACES))
+
+
+def test_limits_are_right() -> None:
+    assert f"At most {MAX_ADDRESSES:,} addresses" in PAGE
+    assert "exit code is **78**" in PAGE
