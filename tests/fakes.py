@@ -165,7 +165,11 @@ class Fleet:
         self.world = World(self.clock)
         self.inventory = Inventory(locate)
         self.registrar = Registrar(
-            self.inventory, self.clock, self.sink, lambda _: None, 1e6  # type: ignore[arg-type]
+            self.inventory,
+            self.clock,
+            self.sink,
+            lambda _: None,
+            1e6,  # type: ignore[arg-type]
         )
         self.poller = Poller(
             Polling(**settings),

@@ -173,7 +173,13 @@ class Node:
 class Subscriber:
     """A consumer at QoS 1 that keeps every message; duplicates are known by their numbers."""
 
-    def __init__(self, port: int, topic: str = "stoker/v1/#", *, keep: bool = True) -> None:
+    def __init__(
+        self,
+        port: int,
+        topic: str = "stoker/v1/#",
+        *,
+        keep: Callable[[str, dict[str, Any]], bool] = lambda _topic, _content: True,
+    ) -> None:
         self.messages: list[tuple[str, dict[str, Any], bool]] = []
         self.by_device: Counter[str] = Counter()
         self.seen: set[tuple[Any, ...]] = set()
@@ -212,7 +218,7 @@ class Subscriber:
             self.seen.add(number)
             if message.topic.endswith("/telemetry"):
                 self.by_device[content["device_id"]] += 1
-            if self._keep:
+            if self._keep(message.topic, content):
                 self.messages.append((message.topic, content, bool(message.retain)))
             self._changed.notify_all()
 

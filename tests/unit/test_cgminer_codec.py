@@ -112,9 +112,8 @@ def test_a_cut_answer_says_so_and_keeps_no_half_value(raw: bytes, expected: dict
         b"Socket connect failed: Connection refused\n",
         b"STATUS=S,When=1,Code=11,Msg=Summary|",
         b'{"a":1.2.3,"b":2}',
-        b'{"a":}{}',
         bytes(range(1, 200)),
-        b'{"a":' * 40 + b"nan" + b"}" * 40,
+        b'{"a":' * 40 + b"[1 2]" + b"}" * 40,
     ],
 )
 def test_what_is_no_answer(raw: bytes) -> None:
@@ -149,7 +148,7 @@ def test_malformed_and_too_large_is_refused() -> None:
     [
         ({"STATUS": [{"STATUS": "S", "Code": 11, "Msg": "Summary"}]}, "S", 11, "Summary"),
         ({"STATUS": {"STATUS": "S", "when": 1, "Msg": "summary"}}, "S", None, "summary"),
-        ({"STATUS": "S", "When": 1, "Code": 131, "Msg": "API command OK"}, "S", 131, "API command OK"),
+        ({"STATUS": "S", "When": 1, "Code": 131, "Msg": "OK"}, "S", 131, "OK"),
         ({"STATUS": "RESTART"}, "S", None, "RESTART"),
         ({"STATUS": "BYE"}, "S", None, "BYE"),
         ({"STATUS": "E", "Code": 132, "Msg": "no"}, "E", 132, "no"),

@@ -1,0 +1,249 @@
+"""What waits for the broker, what goes first, and what is given up."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.telemetry.outbox import (
+    ALONE_AFTER_LOSSES,
+    EVENT_LIMIT,
+    MUTE_S,
+    POISON,
+    POISON_AFTER_LOSSES,
+    Outbox,
+    Priority,
+)
+
+
+class Watch:
+    """A stopwatch that tests turn on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def outbox(watch) -> Outbox:
+    return Outbox(100, watch)
+
+
+def take_all(outbox: Outbox) -> list[tuple[int, str]]:
+    """Token and topic of everything that may go now."""
+    found = []
+    while taken := outbox.take():
+        found.append((taken[0], taken[1].topic))
+    return found
+
+
+def topics(outbox: Outbox) -> list[str]:
+    return [topic for _, topic in take_all(outbox)]
+
+
+def lose(outbox: Outbox, times: int = 1) -> list[str]:
+    """Lose connections with everything under way; the topics given up."""
+    given_up = []
+    for _ in range(times):
+        poison = outbox.lost([token for token, _ in take_all(outbox)])
+        given_up += [poison.topic] if poison else []
+    return given_up
+
+
+def test_statements_before_events_before_telemetry(outbox):
+    outbox.report("r1", b"")
+    outbox.tell("e1", b"")
+    outbox.state("s1", b"")
+    outbox.report("r2", b"")
+    outbox.state("s2", b"")
+    assert len(outbox) == 5
+    assert topics(outbox) == ["s1", "s2", "e1", "r1", "r2"]
+    assert (len(outbox), outbox.under_way) == (0, 5)
+
+
+def test_only_statements_are_retained(outbox):
+    outbox.state("s", b"")
+    outbox.tell("e", b"")
+    outbox.report("r", b"")
+    assert [outbox.take()[1].retain for _ in range(3)] == [True, False, False]
+
+
+def test_of_a_statement_only_the_newest_waits_and_nothing_counts_as_lost(outbox):
+    outbox.state("s", b"old")
+    outbox.state("t", b"")
+    outbox.state("s", b"new")
+    assert len(outbox) == 2
+    assert [outbox.take()[1].payload for _ in range(2)] == [b"", b"new"]
+    assert not outbox.dropped
+
+
+def test_over_the_bound_the_oldest_reading_goes_and_is_counted():
+    outbox = Outbox(3)
+    for number in range(5):
+        outbox.report(f"r{number}", b"")
+    assert topics(outbox) == ["r2", "r3", "r4"]
+    assert outbox.dropped == {Priority.TELEMETRY: 2}
+
+
+def test_events_have_a_bound_of_their_own(outbox):
+    for number in range(EVENT_LIMIT + 1):
+        outbox.tell(f"e{number}", b"")
+    assert outbox.take()[1].topic == "e1"
+    assert outbox.dropped == {Priority.EVENT: 1}
+
+
+def test_what_is_put_back_goes_first_and_in_its_order(outbox):
+    for number in range(3):
+        outbox.state(f"s{number}", b"")
+        outbox.report(f"r{number}", b"")
+    taken = [token for token, _ in take_all(outbox)]
+    outbox.report("r3", b"")
+    outbox.state("s3", b"")
+    outbox.put_back(taken)
+    assert topics(outbox) == ["s0", "s1", "s2", "s3", "r0", "r1", "r2", "r3"]
+
+
+def test_a_statement_that_comes_back_gives_way_to_a_newer_one(outbox):
+    outbox.state("s", b"old")
+    token, _ = outbox.take()
+    outbox.state("s", b"new")
+    outbox.put_back([token])
+    assert outbox.take()[1].payload == b"new"
+    assert outbox.take() is None
+
+
+def test_of_two_that_come_back_the_newer_statement_stays(outbox):
+    outbox.state("s", b"old")
+    first, _ = outbox.take()
+    outbox.state("s", b"new")
+    second, _ = outbox.take()
+    outbox.put_back([first, second])
+    assert outbox.take()[1].payload == b"new"
+    assert outbox.take() is None
+
+
+def test_what_arrived_comes_not_back(outbox):
+    outbox.report("r0", b"")
+    outbox.report("r1", b"")
+    (first, _), (second, _) = take_all(outbox)
+    outbox.arrived(first)
+    outbox.put_back([first, second])
+    assert topics(outbox) == ["r1"]
+    outbox.arrived(99)  # one that nobody knows
+
+
+def test_what_no_broker_takes_is_counted(outbox):
+    outbox.report("r", b"")
+    token, _ = outbox.take()
+    outbox.discard(token)
+    outbox.discard(token)
+    assert (len(outbox), outbox.under_way) == (0, 0)
+    assert outbox.dropped == {Priority.TELEMETRY: 1}
+
+
+# --- messages that a broker hangs up upon ---------------------------------------------------
+
+
+def test_who_is_the_oldest_in_five_losses_in_a_row_is_given_up(outbox):
+    outbox.report("poison", b"")
+    outbox.report("next", b"")
+    assert lose(outbox, POISON_AFTER_LOSSES - 1) == []
+    assert lose(outbox) == ["poison"]
+    assert outbox.dropped == {POISON: 1}
+    assert topics(outbox) == ["next"]
+
+
+def test_losses_without_anything_under_way_blame_nobody(outbox):
+    outbox.report("r", b"")
+    for _ in range(10):
+        assert outbox.lost([]) is None
+    assert lose(outbox, POISON_AFTER_LOSSES - 1) == []
+
+
+def test_blame_must_be_in_a_row(outbox):
+    outbox.report("r", b"")
+    assert lose(outbox) == []
+    outbox.state("first", b"")
+    assert lose(outbox) == []  # this time another one was the oldest
+    ((token, topic),) = take_all(outbox)
+    assert topic == "first"
+    outbox.arrived(token)
+    assert lose(outbox, POISON_AFTER_LOSSES - 1) == []
+    assert lose(outbox) == ["r"]
+
+
+def test_who_saw_two_losses_travels_alone_so_that_the_guilty_is_found(outbox):
+    for name in ("a", "b", "c"):
+        outbox.report(name, b"")
+    assert lose(outbox, ALONE_AFTER_LOSSES) == []
+    outbox.report("d", b"")
+    ((token, topic),) = take_all(outbox)
+    assert topic == "a"
+    outbox.arrived(token)
+    ((token, topic),) = take_all(outbox)
+    assert topic == "b"
+    outbox.arrived(token)
+    ((token, topic),) = take_all(outbox)
+    outbox.arrived(token)
+    assert topic == "c"
+    assert topics(outbox) == ["d"]  # the crowd travels together again
+    assert not outbox.dropped
+
+
+def test_the_innocent_before_a_poison_are_delivered(outbox):
+    """The broker hangs up upon the third letter, before it has acknowledged the others."""
+    for name in ("a", "b", "poison", "c", "d"):
+        outbox.report(name, b"")
+    delivered, losses = [], 0
+    while len(outbox) or outbox.under_way:
+        batch = take_all(outbox)
+        if any(topic == "poison" for _, topic in batch):
+            losses += 1
+            outbox.lost([token for token, _ in batch])
+            continue
+        for token, topic in batch:
+            outbox.arrived(token)
+            delivered.append(topic)
+    assert delivered == ["a", "b", "c", "d"]
+    assert outbox.dropped == {POISON: 1}
+    assert losses <= ALONE_AFTER_LOSSES + POISON_AFTER_LOSSES
+
+
+def test_a_poisonous_statement_is_found_though_it_is_put_anew_each_time(outbox, watch):
+    for number in range(POISON_AFTER_LOSSES):
+        assert outbox.dropped[POISON] == 0
+        outbox.state("status", b"%d" % number)
+        given_up = lose(outbox)
+    assert given_up == ["status"]
+    outbox.state("status", b"again")
+    assert len(outbox) == 0
+    assert outbox.dropped == {POISON: 2}
+    outbox.state("other", b"")
+    assert topics(outbox) == ["other"]
+    watch.now += MUTE_S + 1
+    outbox.state("status", b"later")
+    assert topics(outbox) == ["status"]
+
+
+def test_a_newer_statement_inherits_the_blame_of_the_one_under_way(outbox):
+    outbox.state("summary", b"0")
+    for number in range(POISON_AFTER_LOSSES):
+        tokens = [token for token, _ in take_all(outbox)]
+        outbox.state("summary", b"%d" % number)
+        poison = outbox.lost(tokens)
+    assert poison is not None
+    assert poison.topic == "summary"
+
+
+def test_a_letter_put_back_for_want_of_room_is_blamed_for_nothing(outbox):
+    outbox.report("r", b"")
+    for _ in range(20):
+        outbox.put_back([outbox.take()[0]])
+    assert topics(outbox) == ["r"]
+    assert not outbox.dropped
