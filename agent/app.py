@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +37,8 @@ from agent.telemetry.outbox import Outbox
 from agent.telemetry.publisher import Publisher
 from agent.telemetry.statements import Boot, Statements
 from drivers.api import Endpoint, Memory
-from drivers.probe import identify, probe
+from drivers.probe import Finding, identify, probe
+from drivers.registry import DRIVERS, create
 
 log = logging.getLogger("stoker")
 
@@ -148,8 +150,9 @@ class Agent:
         )
         self.registrar.poller = self.poller
         self.discovery = Discovery(
-            config.discovery, self.inventory, self.registrar, clock, self._endpoints
+            config.discovery, self.inventory, self.registrar, clock, self.reach.endpoints
         )
+        self._restore()
         self.statements.inventory = self.inventory
         self.statements.poller = self.poller
         self.statements.discovery = self.discovery
@@ -168,11 +171,12 @@ class Agent:
         )
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        searching = [("discovery", self.discovery.run())] if self.config.discovery.enabled else []
         return [
+            *searching,
             ("store", self.database.run()),
             ("registrar", self.registrar.run()),
             ("poller", self.poller.run()),
-            ("discovery", self.discovery.run()),
             ("statements", self.statements.run()),
             ("local", self.local.run()),
             ("host", self.host.run()),
@@ -211,24 +215,39 @@ class Agent:
             return found
         return msgspec.structs.replace(found, tags={**owner.tags, **found.tags})
 
-    def _endpoints(self) -> Iterator[Endpoint]:
-        """Every address of the ranges; where devices were known to stand, first."""
-        known = [self.reach.endpoint(known.address) for known in self.inventory.known.values()]
-        first = {endpoint.address: endpoint for endpoint in known if endpoint}
-        yield from first.values()
-        yield from (each for each in self.reach.endpoints() if each.address not in first)
+    def _restore(self) -> None:
+        """Poll what a former run left, so that a machine that died meanwhile is missed."""
+        for known in self.inventory.standing():
+            endpoint = self.reach.endpoint(known.address)
+            if endpoint is None or known.driver_name not in DRIVERS:
+                continue
+            driver = create(known.driver_name, endpoint, self.reach.context(endpoint))
+            finding = Finding(endpoint, known.driver_name, driver, known.identity, ("known",))
+            device = self.inventory.restore(finding, known.since)
+            self.feed.settled(device)
+            self.poller.add(device)
 
     async def _read(self, request: Request) -> bytes:
         """Read one device for a person on this host."""
         address = str(request.address)
         device = self.inventory.at(address)
-        if device is not None and request.driver is None:
-            sample = await self.poller.read_now(device)
-            return msgspec.json.encode({"identity": device.identity, "reading": sample.reading})
-        endpoint = self.reach.endpoint(address)
-        if endpoint is None:
+        special = request.driver or request.rpc_port or request.web_port
+        if device is not None and not special:
+            reading = await self.poller.read_now(device)
+            return msgspec.json.encode({"identity": device.identity, "reading": reading})
+        # One connection at a time, also where the device is read in another way than usual.
+        async with device.turn if device else contextlib.nullcontext():
+            return await self._read_otherwise(address, request)
+
+    async def _read_otherwise(self, address: str, request: Request) -> bytes:
+        """Read what is not in the inventory, or not as the inventory has it."""
+        usual = self.reach.endpoint(address)
+        if usual is None:
             raise AgentError(f"{address} is in none of this agent's ranges")
-        context = self.reach.context(endpoint)
+        context = self.reach.context(usual)
+        endpoint = Endpoint(
+            address, request.rpc_port or usual.rpc_port, request.web_port or usual.web_port
+        )
         if request.driver is None:
             finding = await probe(endpoint, context)
         else:

@@ -47,7 +47,6 @@ suspect_concurrency = 2000
 per_second = {discovery_per_s}
 per_subnet_per_s = {discovery_per_s}
 sweep_interval_s = {sweep_s}
-deadline_s = 0.9
 concurrency = 1000
 [telemetry]
 summary_interval_s = 2

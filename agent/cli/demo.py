@@ -46,7 +46,6 @@ deadline_s = 2.0
 per_second = 500
 per_subnet_per_s = 500
 sweep_interval_s = 30
-deadline_s = 2.0
 
 [telemetry]
 summary_interval_s = 5

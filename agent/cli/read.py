@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from agent.cli.show import show_device
-from agent.cli.target import add_ports, add_socket, context, endpoint
+from agent.cli.target import RPC_PORT, add_ports, add_socket, context, endpoint
 from agent.errors import AgentError
 from agent.local import client
 from drivers.api import Endpoint
@@ -36,7 +36,12 @@ def run(arguments: argparse.Namespace) -> int:
     where = endpoint(arguments.address, arguments.rpc_port, arguments.web_port)
     try:
         found = client.ask(
-            arguments.socket, op="read", address=where.address, driver=arguments.driver
+            arguments.socket,
+            op="read",
+            address=where.address,
+            driver=arguments.driver,
+            rpc_port=where.rpc_port if where.rpc_port != RPC_PORT else None,
+            web_port=arguments.web_port,
         )
     except client.NoAgent:
         found = uvloop.run(_read(where, arguments.driver, arguments.deadline))

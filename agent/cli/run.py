@@ -44,9 +44,14 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _cannot_reload)
     with _one_error():
         async with Agent(config) as agent:
             await agent.run(stop)
+
+
+def _cannot_reload() -> None:
+    log.warning("SIGHUP: the configuration is read at start only; restart to apply a new one")
 
 
 @contextlib.contextmanager

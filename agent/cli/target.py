@@ -13,6 +13,8 @@ from drivers.api import Context, Endpoint
 from drivers.registry import Network
 
 DEFAULT_SOCKET = Path("/run/stoker/control.sock")
+RPC_PORT = 4028
+WEB_PORT = 80
 _WITH_PORT = re.compile(r"(?P<host>[^:]+):(?P<port>\d{1,5})")
 
 
@@ -32,8 +34,8 @@ class NoMemory:
 
 def add_ports(parser: argparse.ArgumentParser) -> None:
     """Add the options of the ports and of patience."""
-    parser.add_argument("--rpc-port", type=int, default=4028, metavar="PORT")
-    parser.add_argument("--web-port", type=int, default=80, metavar="PORT")
+    parser.add_argument("--rpc-port", type=int, metavar="PORT", help="default: 4028")
+    parser.add_argument("--web-port", type=int, metavar="PORT", help="default: 80")
     parser.add_argument(
         "--deadline", type=float, default=5.0, metavar="SECONDS", help="patience for one answer"
     )
@@ -46,15 +48,15 @@ def add_socket(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def endpoint(text: str, rpc_port: int, web_port: int) -> Endpoint:
+def endpoint(text: str, rpc_port: int | None, web_port: int | None) -> Endpoint:
     """`10.1.2.3`, `10.1.2.3:4029` or a host name; raises `AgentError` for what is neither."""
     match = _WITH_PORT.fullmatch(text)
-    host, port = (match["host"], int(match["port"])) if match else (text, rpc_port)
+    host, port = (match["host"], int(match["port"])) if match else (text, rpc_port or RPC_PORT)
     try:
         found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)
     except (OSError, UnicodeError, OverflowError) as error:
         raise AgentError(f"{text}: not an address: {error}") from None
-    return Endpoint(str(found[0][4][0]), port, web_port)
+    return Endpoint(str(found[0][4][0]), port, web_port or WEB_PORT)
 
 
 def context(network: Network, deadline_s: float) -> Context:

@@ -55,10 +55,6 @@ def _times(config: Config, blame: Blame) -> None:
     if polling.deadline_s >= polling.interval_s:
         problem = f"{polling.deadline_s:g} s must be less than interval_s = {polling.interval_s:g}"
         raise blame.error(("polling", "deadline_s"), problem)
-    if discovery.deadline_s >= discovery.sweep_interval_s:
-        least = f"sweep_interval_s = {discovery.sweep_interval_s:g}"
-        problem = f"{discovery.deadline_s:g} s must be less than {least}"
-        raise blame.error(("discovery", "deadline_s"), problem)
 
 
 def _password(config: Config, blame: Blame) -> None:

@@ -94,7 +94,6 @@ class Discovery(Section, frozen=True, kw_only=True):
     sweep_interval_s: Seconds = 600.0
     per_second: PerSecond = 200.0
     per_subnet_per_s: PerSecond = 50.0
-    deadline_s: Seconds = 3.0
     concurrency: Annotated[int, Meta(ge=1, le=20_000)] = 256
 
 

@@ -18,7 +18,7 @@ from agent.fleet.continuity import Baseline
 from agent.fleet.events import Event
 from agent.fleet.health import HealthTracker
 from drivers.api import Driver, Endpoint
-from drivers.model import Identity, Reading
+from drivers.model import Identity, Reading, State
 from drivers.probe import Finding
 
 Locate = Callable[[str, str | None], Location]
@@ -43,6 +43,7 @@ class Device:
         "last",
         "location",
         "since",
+        "state",
         "turn",
     )
 
@@ -58,6 +59,8 @@ class Device:
         self.health = HealthTracker()
         self.baseline: Baseline | None = None
         self.last: Reading | None = None
+        self.state: State | None = None
+        """The last state that was told, not `unknown`."""
         self.counters: tuple[float, ...] = ()
         """The counters of the last fingerprint."""
         self.turn = asyncio.Lock()
@@ -76,6 +79,11 @@ class Device:
         """Where it was last seen."""
         return self.endpoint.address
 
+    @property
+    def known(self) -> Known:
+        """What is kept of it over a restart."""
+        return Known(self.identity, self.address, self.since, self.driver_name)
+
 
 class Known(msgspec.Struct, frozen=True):
     """What survives a restart of a device: who it is and where it was last seen."""
@@ -84,6 +92,8 @@ class Known(msgspec.Struct, frozen=True):
     address: str
     since: float = 0.0
     """Who came to an address last is the one that stands there."""
+    driver_name: str = ""
+    """How it was read; empty in records of the first version."""
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -132,6 +142,19 @@ class Inventory:
         else:
             self._known[known.identity.id] = known
 
+    def standing(self) -> list[Known]:
+        """Of what is known: who stood at an address last."""
+        return [self._known[device_id] for device_id in self._known_at.values()]
+
+    def restore(self, finding: Finding, since: float) -> Device:
+        """Place a device where a former run left it; nothing has been seen of it yet."""
+        device = Device(
+            finding, self._locate(finding.endpoint.address, finding.identity.mac), since
+        )
+        self._by_address[device.address] = device
+        self._by_id[device.id] = device
+        return device
+
     def settle(self, finding: Finding, now: float) -> Settled:
         """Enter what was found at an address (`now`: seconds since the epoch)."""
         address = finding.endpoint.address
@@ -143,7 +166,7 @@ class Inventory:
         device = Device(finding, self._locate(address, finding.identity.mac), now)
         self._by_address[address] = device
         self._by_id[device.id] = device
-        self._note(Known(finding.identity, address, now))
+        self._note(device.known)
         return Settled(device, tuple(events), tuple(displaced))
 
     def as_duplicate(self, finding: Finding, now: float) -> Settled:
@@ -178,7 +201,7 @@ class Inventory:
         }
         here.identity = finding.identity
         here.driver, here.driver_name = finding.driver, finding.driver_name
-        self._note(Known(finding.identity, here.address, here.since))
+        self._note(here.known)
         if not changed:
             return Settled(here, ())
         words = ", ".join(f"{field} {was} -> {is_}" for field, (was, is_) in changed.items())

@@ -98,21 +98,21 @@ class Poller:
         reading = sample.reading
         if reading.device_id != device.id:
             reading = msgspec.structs.replace(reading, device_id=device.id)
-        before = device.last
         device.last, device.counters = reading, sample.fingerprint.counters
-        if device.health.answered():
+        was = device.health.state
+        if device.health.answered() and was is Health.OFFLINE:
             self._tell_health(device, "device.online", "answers again")
-        if before is not None and before.state is not reading.state:
-            self._tell_state(device, before.state, reading.state)
+        self._note_state(device, reading.state)
         self._sink.reading(reading)
 
-    async def read_now(self, device: Device) -> Sample:
+    async def read_now(self, device: Device) -> Reading:
         """Read a device out of turn, for a person who waits. Raises the driver's errors.
 
         The reading is shown to that person; what is published stays with the schedule.
         """
         async with device.turn:
-            return await device.driver.read()
+            sample = await device.driver.read()
+        return msgspec.structs.replace(sample.reading, device_id=device.id)
 
     def take_stats(self) -> PollStats:
         """The figures since the last call."""
@@ -193,7 +193,8 @@ class Poller:
         if self._inventory.at(due.key) is not device:
             return
         if device.health.failed() and device.health.state is Health.OFFLINE:
-            self._tell_health(device, "device.offline", str(error))
+            error_name = type(error).__name__
+            self._tell_health(device, "device.offline", str(error), error=error_name)
         if device.health.state is Health.OFFLINE:
             self.tell_unreachable(device.identity)
         wait_s = wait_after_failures_s(device.health.failures, self._settings.interval_s, self._rng)
@@ -207,19 +208,27 @@ class Poller:
             shape(device_id=identity.id, kind=identity.kind, taken_at=now, state=State.UNREACHABLE)
         )
 
-    def _tell_health(self, device: Device, name: str, message: str) -> None:
+    def _note_state(self, device: Device, state: State) -> None:
+        """Tell a change of state. An answer that does not show the state changes none."""
+        if state is State.UNKNOWN or state is device.state:
+            return
+        before, device.state = device.state, state
+        if before is not None:
+            event = self._event(
+                device, "device.state", f"{before} -> {state}", before=before, after=state
+            )
+            self._sink.event(event)
+
+    def _tell_health(self, device: Device, name: str, message: str, **details: str) -> None:
         log.info("%s: %s", name, message, extra={"device": device.id})
-        self._sink.event(self._event(device, name, message))
+        self._sink.event(self._event(device, name, message, **details))
 
-    def _tell_state(self, device: Device, before: State, after: State) -> None:
-        message = f"{before} -> {after}"
-        self._sink.event(self._event(device, "device.state", message))
-
-    def _event(self, device: Device, name: str, message: str) -> Event:
+    def _event(self, device: Device, name: str, message: str, **details: str) -> Event:
         return Event(
             name=name,
             at=datetime.fromtimestamp(self._clock.now(), UTC),
             message=message,
             device_id=device.id,
             address=device.address,
+            details=dict(details),
         )

@@ -14,12 +14,12 @@ LINE_LIMIT_BYTES = 64 * 1024
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request; `address` and the ports belong to `read`."""
+    """A request; all but `op` belongs to `read`. Ports stand for those of the range."""
 
     op: Literal["status", "read", "watch"]
     address: str | None = None
-    rpc_port: int = 4028
-    web_port: int = 80
+    rpc_port: int | None = None
+    web_port: int | None = None
     driver: str | None = None
 
 

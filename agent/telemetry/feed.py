@@ -65,7 +65,7 @@ class Feed:
         """Enter a device into the inventory pages and the state database."""
         self.pages.put(device.id, entry(device))
         if not device.identity.provisional:
-            self._save(device.id, Known(device.identity, device.address, device.since))
+            self._save(device.id, device.known)
 
     def gone(self, device_id: str) -> None:
         """Take an id out of the totals and the inventory pages."""

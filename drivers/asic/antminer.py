@@ -14,7 +14,7 @@ import msgspec
 
 from drivers.api import Context, Credential, Endpoint, WebReply
 from drivers.asic import parts
-from drivers.asic.cgminer import missing, parse_identity
+from drivers.asic.cgminer import ask_version, missing, parse_identity
 from drivers.asic.cgminer import parse as parse_classic
 from drivers.asic.fields import (
     THS_PER_RATE_UNIT,
@@ -103,7 +103,7 @@ class Antminer:
         info: dict[str, Any] = {}
         problems: list[DriverError] = []
         try:
-            version = await self._rpc.ask("version")
+            version = await ask_version(self._rpc)
         except DriverError as error:
             problems.append(error)
         try:

@@ -24,7 +24,7 @@ from drivers.asic.fields import (
     number,
     positive,
 )
-from drivers.errors import DriverError
+from drivers.errors import BadReply, DriverError, Refused, WrongProtocol
 from drivers.model import Board, Fan, Fingerprint, Identity, Kind, MinerReading, Sample
 from drivers.wire.cgminer import CgminerRpc, Report, rows
 
@@ -49,7 +49,7 @@ class Cgminer:
 
     async def identify(self) -> Identity:
         """By `version`; most descendants carry no MAC there, so the id stays provisional."""
-        version = await self._rpc.ask("version")
+        version = await ask_version(self._rpc)
         identity = parse_identity(version, self._endpoint.provisional_id)
         self._id = identity.id
         return identity
@@ -61,6 +61,16 @@ class Cgminer:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+async def ask_version(rpc: CgminerRpc) -> dict[str, Any]:
+    """`version`, or where that is not known (VNish 1.2.7) the head of `stats` in its form."""
+    try:
+        return await rpc.ask("version")
+    except WrongProtocol:
+        raise
+    except (BadReply, Refused):
+        return {"VERSION": rows(await rpc.ask("stats"), "STATS")[:1]}
 
 
 def parse_identity(version: dict[str, Any], provisional_id: str) -> Identity:

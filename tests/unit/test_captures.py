@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from drivers.api import Context, Endpoint
 from drivers.asic import antminer, cgminer
 from drivers.errors import DriverError
 from drivers.model import MinerReading, State
+from drivers.probe import probe
 from drivers.wire.cgminer import Report, checked, decode
 
 ROOT = Path(__file__).parents[2].parent / "shared" / "captures"
@@ -39,6 +41,23 @@ def report_of(capture: dict[str, Any], *commands: str) -> Report:
         except DriverError as error:
             errors[command] = error
     return Report(replies, errors)
+
+
+class Replay:
+    """The captured machine at its port."""
+
+    def __init__(self, rpc: dict[str, Any]) -> None:
+        self._rpc = rpc
+
+    def now(self) -> float:
+        return NOW
+
+    def monotonic(self) -> float:
+        return NOW
+
+    async def exchange(self, address: str, port: int, request: bytes, **_: Any) -> bytes:
+        unknown = {"STATUS": [{"STATUS": "E", "Code": 14, "Msg": "Invalid command"}]}
+        return json.dumps(self._rpc.get(json.loads(request)["command"], unknown)).encode()
 
 
 def miner(sample: Any) -> MinerReading:
@@ -96,6 +115,18 @@ def test_s19_without_stats() -> None:
         capture["rpc"]["version"], capture["web"]["get_system_info"], "asic-at-10.0.0.1"
     )
     assert (identity.id, identity.model) == ("asic-02:b3:b9:8c:1e:c8", "Antminer S19")
+
+
+async def test_vnish_that_does_not_know_version_is_found() -> None:
+    capture = load("proto-fleet/Bitmain_S21Pro_VNish-1.2.7.json")
+    wire = Replay(capture["rpc"])
+    context = Context(wire=wire, web=wire, clock=wire, credentials=lambda _: (), memory=wire)
+    finding = await probe(Endpoint("10.0.0.1"), context)
+    assert (finding.driver_name, finding.identity.firmware) == ("cgminer", "vnish")
+    assert finding.identity.model == "Antminer S21 Pro (Vnish 1.2.7)"
+    reading = (await finding.driver.read()).reading
+    assert isinstance(reading, MinerReading)
+    assert reading.hashrate_ths
 
 
 def zeros(reading: MinerReading) -> list[str]:

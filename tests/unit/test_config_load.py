@@ -158,11 +158,6 @@ WRONG = {
         "polling.deadline_s",
         "5 s must be less than interval_s = 5",
     ),
-    "sweep deadline": (
-        "[discovery]\ndeadline_s = 900",
-        "discovery.deadline_s",
-        "900 s must be less than sweep_interval_s = 600",
-    ),
     "two passwords": (
         '[mqtt]\nusername = "u"\npassword_file = "p"\npassword_credential = "c"',
         "mqtt.password_credential",

@@ -6,7 +6,7 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -103,8 +103,9 @@ async def test_what_is_no_http_is_a_bad_reply(pieces: tuple[bytes, ...]) -> None
 
 
 @pytest.mark.parametrize(
-    "challenge", ['realm="x"', 'realm="x", nonce="n", qop="odd"', 'realm="x", nonce="n", algorithm=FOO']
-)  # fmt: skip
+    "challenge",
+    ['realm="x"', 'realm="x", nonce="n", qop="odd"', 'realm="x", nonce="n", algorithm=FOO'],
+)
 async def test_a_challenge_that_nobody_understands(challenge: str) -> None:
     asks = reply(b"", f"WWW-Authenticate: Digest {challenge}", status="401 Unauthorized")
     async with serving(asks) as (url, _), HttpPool() as pool:
@@ -160,9 +161,8 @@ async def test_without_descriptors_the_device_is_not_blamed() -> None:
     async with HttpPool() as pool:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
-            with pytest.raises(OSError, match="Too many open files"):
-                while True:
-                    held.append(socket.socket())  # noqa: PERF401
+            with suppress(OSError):
+                held.extend(socket.socket() for _ in range(128))
             with pytest.raises(NoResources):
                 await pool.get(f"http://{HOST}:1/", deadline_s=2)
         finally:

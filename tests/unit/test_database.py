@@ -1,0 +1,234 @@
+"""What survives a restart, a crash and a bad disk."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.fleet.inventory import Known
+from agent.store import database as module
+from agent.store.database import MEMORY_LIMIT_BYTES, VERSION, Database, StoreError
+from drivers.mock import mock_identity
+from tests.fakes import kept
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from agent.fleet.inventory import Known
+from agent.store.database import Database
+from drivers.mock import mock_identity
+
+async def main():
+    async with Database(Path(sys.argv[1])) as database:
+        memory = database.memory(lambda: "asic-1")
+        await memory.put("pools", b"before the change")
+        database.save_device("asic-1", Known(mock_identity(1), "10.0.0.1", 7.0))
+        await database.flush()
+        print("on disk", flush=True)
+        database.save_device("asic-2", Known(mock_identity(2), "10.0.0.2"))
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "state" / "stoker.db"
+
+
+def known(number: int, address: str = "10.0.0.1") -> Known:
+    return Known(mock_identity(number), address, 5.0)
+
+
+async def devices(database: Database) -> list[Known]:
+    return [msgspec.msgpack.decode(each, type=Known) for each in await database.devices()]
+
+
+async def test_what_was_on_disk_survives_a_kill(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        assert process.stdout.readline() == b"on disk\n"
+    finally:
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()
+    async with Database(path) as database:
+        assert database.memory(lambda: "asic-1").get("pools") == b"before the change"
+        assert await devices(database) == [Known(mock_identity(1), "10.0.0.1", 7.0)]
+        assert database.epoch == 2
+
+
+async def test_the_epoch_counts_the_starts(path):
+    for start in (1, 2, 3):
+        async with Database(path) as database:
+            assert database.epoch == start
+
+
+async def test_writes_are_synchronous_and_in_wal_mode(path):
+    async with Database(path) as database:
+        ask = database._connection.execute
+        pragmas = [
+            await database._run(lambda name=name: ask(f"PRAGMA {name}").fetchone()[0])
+            for name in ("journal_mode", "synchronous")
+        ]
+        assert pragmas == ["wal", 2]
+
+
+async def test_a_newer_version_is_refused_and_left_as_it_is(path):
+    async with Database(path):
+        pass
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"PRAGMA user_version={VERSION + 1}")
+    raw.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=rf"{path}: written by a newer version \(format 2"):
+        async with Database(path):
+            pass
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database" * 100, b"SQLite format 3\0" + bytes(84)]
+)
+async def test_a_broken_file_is_named(path, content):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=str(path)):
+        async with Database(path):
+            pass
+
+
+async def test_a_directory_in_the_way_is_named(path):
+    path.mkdir(parents=True)
+    with pytest.raises(StoreError, match=str(path)):
+        async with Database(path):
+            pass
+
+
+async def test_a_parent_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "stoker.db"
+    with pytest.raises(StoreError, match=str(path)):
+        async with Database(path):
+            pass
+
+
+async def test_the_newest_record_of_a_device_stays(path):
+    async with Database(path) as database:
+        database.save_device("a", known(1))
+        await database.flush()
+        database.save_device("a", known(1, "10.0.0.9"))
+        database.save_device("b", known(2))
+    async with Database(path) as database:
+        assert await devices(database) == [known(1, "10.0.0.9"), known(2)]
+
+
+async def test_records_gather_and_are_written_soon(path, monkeypatch):
+    monkeypatch.setattr(module, "FLUSH_S", 0.01)
+    async with Database(path) as database, kept(database.run()):
+        database.save_device("a", known(1))
+        async with asyncio.timeout(5):
+            while not await database.devices():
+                await asyncio.sleep(0.005)
+
+
+async def test_a_flush_that_failed_is_tried_again_and_newer_records_win(path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "FLUSH_S", 0.01)
+    async with Database(path) as database:
+        write, failed = database._write_devices, asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def full(_batch: dict[str, bytes]) -> None:
+            loop.call_soon_threadsafe(failed.set)
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(database, "_write_devices", full)
+        database.save_device("a", known(1))
+        database.save_device("b", known(2))
+        async with kept(database.run()):
+            await asyncio.wait_for(failed.wait(), 5)
+            database.save_device("a", known(1, "10.0.0.9"))
+            failed.clear()
+            await asyncio.wait_for(failed.wait(), 5)
+            assert "disk is full" in caplog.text
+            monkeypatch.setattr(database, "_write_devices", write)
+            async with asyncio.timeout(5):
+                while len(await database.devices()) < 2:
+                    await asyncio.sleep(0.005)
+        assert await devices(database) == [known(1, "10.0.0.9"), known(2)]
+
+
+async def test_leaving_with_a_full_disk_says_so_and_closes_all_the_same(path, monkeypatch):
+    def full(_batch: dict[str, bytes]) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    database = Database(path)
+    with pytest.raises(StoreError, match="disk is full"):
+        async with database:
+            monkeypatch.setattr(database, "_write_devices", full)
+            database.save_device("a", known(1))
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        database._connection.execute("SELECT 1")
+
+
+# --- memories ---------------------------------------------------------------------------------
+
+
+async def test_memories_are_kept_per_device_and_key(path):
+    async with Database(path) as database:
+        one, two = database.memory(lambda: "a"), database.memory(lambda: "b")
+        await one.put("k", b"1")
+        await two.put("k", b"2")
+        await one.put("k", b"3")
+        await two.forget("k")
+        await two.forget("never known")
+        assert (one.get("k"), two.get("k"), one.get("other")) == (b"3", None, None)
+    async with Database(path) as database:
+        assert database.memory(lambda: "a").get("k") == b"3"
+        assert database.memory(lambda: "b").get("k") is None
+
+
+async def test_a_memory_follows_the_identity_not_the_address(path):
+    async with Database(path) as database:
+        who = "a"
+        memory = database.memory(lambda: who)
+        await memory.put("k", b"of a")
+        who = "b"
+        assert memory.get("k") is None
+        who = "a"
+        assert memory.get("k") == b"of a"
+
+
+async def test_a_memory_has_a_limit(path):
+    async with Database(path) as database:
+        memory = database.memory(lambda: "a")
+        await memory.put("k", bytes(MEMORY_LIMIT_BYTES))
+        with pytest.raises(ValueError, match="65537 bytes"):
+            await memory.put("k", bytes(MEMORY_LIMIT_BYTES + 1))
+        assert len(memory.get("k")) == MEMORY_LIMIT_BYTES
+
+
+async def test_what_is_not_on_disk_is_not_remembered_either(path, monkeypatch):
+    async with Database(path) as database:
+        memory = database.memory(lambda: "a")
+        await memory.put("k", b"old")
+
+        def broken(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        monkeypatch.setattr(database, "_write", broken)
+        with pytest.raises(StoreError, match="disk I/O error"):
+            await memory.put("k", b"new")
+        assert memory.get("k") == b"old"
