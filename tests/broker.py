@@ -139,7 +139,7 @@ def running(directory: Path, *options: str, anonymous: bool = True) -> Iterator[
 async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
     """Wait for a condition that no event announces."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.005)
 
 

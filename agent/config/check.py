@@ -46,7 +46,7 @@ def _node_name(config: Config, blame: Blame) -> None:
 
 
 def _times(config: Config, blame: Blame) -> None:
-    mqtt, polling, discovery = config.mqtt, config.polling, config.discovery
+    mqtt, polling = config.mqtt, config.polling
     if mqtt.reconnect_min_s > mqtt.reconnect_max_s:
         problem = (
             f"{mqtt.reconnect_min_s:g} s is more than reconnect_max_s = {mqtt.reconnect_max_s:g}"

@@ -31,20 +31,20 @@ class Watchers:
     """Hands every reading to whoever watches; a watcher that does not keep up loses lines."""
 
     def __init__(self) -> None:
-        self._queues: set[deque[bytes]] = set()
+        self._queues: dict[int, deque[bytes]] = {}
         self._news = asyncio.Event()
 
     def show(self, message: bytes) -> None:
         """Show a message to every watcher."""
         if self._queues:
-            for queue in self._queues:
+            for queue in self._queues.values():
                 queue.append(message)
             self._news.set()
 
     async def follow(self) -> AsyncGenerator[list[bytes], None]:
         """Batches of messages, as they come."""
         queue: deque[bytes] = deque(maxlen=WATCH_QUEUE)
-        self._queues.add(queue)
+        self._queues[id(queue)] = queue
         try:
             while True:
                 if not queue:
@@ -55,7 +55,7 @@ class Watchers:
                 if batch:
                     yield batch
         finally:
-            self._queues.discard(queue)
+            del self._queues[id(queue)]
 
 
 class ControlServer:

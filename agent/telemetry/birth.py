@@ -103,10 +103,9 @@ class InventoryPages:
             found.append((number, content))
         return found
 
-    def manifest(self, boot_id: str) -> dict[str, Any]:
+    def manifest(self) -> dict[str, Any]:
         """Version, number of devices, and hash (SHA-256 of the payload) of every page."""
         return {
-            "boot_id": boot_id,
             "version": self.version,
             "devices": len(self._page_of),
             "pages": [

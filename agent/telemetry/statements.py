@@ -132,7 +132,9 @@ class Statements:
         for number, content in changed:
             self._outbox.state(self._topics.inventory_page(number), content)
         if changed:
-            manifest = msgspec.json.encode(self._feed.pages.manifest(self._boot.boot_id))
+            manifest = msgspec.json.encode(
+                {"boot_id": self._boot.boot_id, **self._feed.pages.manifest()}
+            )
             self._outbox.state(self._topics.inventory_manifest, manifest)
 
     def _publish_summary(self) -> None:

@@ -17,7 +17,7 @@ def run_poll() -> None:
     """3,000 polls a second of each dialect; the budget is 250 us of CPU per poll."""
     for title, mix in {
         "classic, joined commands": "CoinTerra TerraMiner=1",
-        "stock Antminer S19 family": "Antminer S19=1,Antminer S19 Pro=1,Antminer S19j Pro=1,Antminer S21=1",
+        "stock Antminer S19 family": "Antminer S19=1,Antminer S19 Pro=1,Antminer S21=1",
         "default mix": "",
     }.items():
         measure(title, count=9000, interval_s=3.0, mix=mix)

@@ -78,7 +78,7 @@ async def test_read(desk):
     async with desk.open():
         found = await desk.ask(op="read", address="10.0.0.1", rpc_port=14028, driver="antminer")
         assert found == {"reading": {"address": "10.0.0.1"}}
-        assert desk.requests == [Request("read", "10.0.0.1", 14028, 80, "antminer")]
+        assert desk.requests == [Request("read", "10.0.0.1", 14028, None, "antminer")]
 
 
 async def test_what_a_device_says_reaches_the_person(desk):
@@ -170,7 +170,7 @@ async def test_a_watcher_that_does_not_read_is_bounded_and_dropped(desk, monkeyp
                 desk.watchers.show(b'{"n":%d,"fill":"%b"}' % (number, b"x" * 10_000))
                 if number % 50 == 0:
                     await asyncio.sleep(0)
-                assert all(len(queue) <= 50 for queue in desk.watchers._queues)
+                assert all(len(queue) <= 50 for queue in desk.watchers._queues.values())
             await until(lambda: not desk.watchers._queues)
             await until(lambda: not desk.server._clients)
             # The connection is cut too: what was written for it is not kept for ever.
@@ -234,7 +234,11 @@ async def watching(desk: Desk) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(str(desk.path))
     sock.sendall(b'{"op":"watch"}\n')
-    await until(lambda: len(desk.watchers._queues) == 1)
+    try:
+        await until(lambda: len(desk.watchers._queues) == 1)
+    except TimeoutError:
+        sock.close()
+        raise
     return sock
 
 

@@ -7,11 +7,13 @@ import asyncio
 import pytest
 
 from agent.config.locations import Location
+from agent.fleet.inventory import Device, Known
 from drivers.api import Endpoint
 from drivers.errors import DeviceTimeout, Unreachable
 from drivers.mock import mock_identity
 from drivers.model import State
-from tests.fakes import Fleet
+from drivers.probe import Finding
+from tests.fakes import AtAddress, Fleet
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 ONE, TWO = mock_identity(1).id, mock_identity(2).id
@@ -220,3 +222,60 @@ async def test_confirming_leaves_alone_who_is_being_read(fleet):
             assert fleet.world.probes.count(A) == 1
         await asking
         assert fleet.world.probes.count(A) == 2
+
+
+# --- what a former run left -------------------------------------------------------------------
+
+
+def restore(fleet: Fleet, address: str, number: int) -> Device:
+    """Place a device as the app does at its start, without asking it."""
+    driver = AtAddress(fleet.world, address)
+    identity = mock_identity(number)
+    known = Known(identity, address, 5.0, "mock")
+    fleet.inventory.remember(known)
+    finding = Finding(Endpoint(address), "mock", driver, identity, ("known",))
+    device = fleet.inventory.restore(finding, known.since)
+    fleet.poller.add(device)
+    return device
+
+
+async def test_a_restored_device_is_confirmed_before_its_first_reading(fleet):
+    device = restore(fleet, A, 1)
+    fleet.world.put(A, 1)
+    async with fleet.running():
+        assert (await fleet.reading_of_next_round()).device_id == ONE
+        assert fleet.world.probes == [A]
+        assert not fleet.sink.events
+        assert fleet.inventory.at(A) is device
+        await fleet.reading_of_next_round()
+        assert fleet.world.probes == [A]
+
+
+async def test_a_swap_while_the_agent_was_down_is_told(fleet):
+    restore(fleet, A, 1)
+    fleet.world.put(A, 2)
+    async with fleet.running():
+        await fleet.round(lambda: ("reading", TWO) in fleet.sink.log)
+        assert fleet.sink.named("device.replaced")[0].details["former_id"] == ONE
+        states = [r.state for r in fleet.sink.readings if r.device_id == ONE]
+        assert states == [State.UNREACHABLE]
+
+
+async def test_a_move_while_the_agent_was_down_is_told_by_whoever_looks_there_first(fleet):
+    restore(fleet, A, 1)
+    fleet.world.put(B, 1)
+    async with fleet.running():
+        assert (await fleet.find(B)).id == ONE
+        assert fleet.sink.named("device.moved")[0].details == {"former_address": A}
+        assert fleet.inventory.at(A) is None
+
+
+async def test_a_machine_that_died_while_the_agent_was_down_is_missed(fleet):
+    restore(fleet, A, 1)
+    async with fleet.running():
+        async with asyncio.timeout(10):
+            while not fleet.sink.named("device.offline"):
+                fleet.clock.advance(fleet.interval_s)
+                await asyncio.sleep(0.015)
+        assert fleet.sink.readings[0].state is State.UNREACHABLE
+        assert fleet.sink.ids()[0] == ONE

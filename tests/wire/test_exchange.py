@@ -249,7 +249,7 @@ async def test_no_descriptor_is_lost_whatever_happens() -> None:
                     await asyncio.gather(*tasks, return_exceptions=True)
         assert "0 open" in repr(wire)
         async with asyncio.timeout(2):
-            while sockets() > before:  # noqa: ASYNC110  the other side closes in its own time
+            while sockets() > before:
                 await asyncio.sleep(0.01)
 
 

@@ -63,7 +63,7 @@ async def serving(
 
 async def wait_for(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  the log offers no event
+        while not condition():
             await asyncio.sleep(0.005)
 
 
