@@ -24,7 +24,7 @@ from drivers.errors import (
     Unsupported,
     WrongProtocol,
 )
-from drivers.wire.repair import mend, read_lenient
+from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, read_lenient
 
 ANSWER_LIMIT_BYTES = 1 << 19
 REQUEST_LIMIT_BYTES = 4095  # api.c: recv(c, buf, TMPBUFSIZ - 1)
@@ -87,6 +87,8 @@ def _decode_leniently(raw: bytes) -> Answer:
     if raw.startswith((b"HTTP/", b"<")):
         raise WrongProtocol("an HTTP server answers", raw)
     text = raw.partition(b"\0")[0].decode("utf-8", "replace")
+    if len(text) > REPAIR_LIMIT_CHARS:
+        raise BadReply(f"malformed and over {REPAIR_LIMIT_CHARS} characters", raw)
     try:
         return Answer(msgspec.json.decode(mend(text), type=dict[str, Any]))
     except (msgspec.DecodeError, RecursionError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -18,12 +20,9 @@ def reading(device_id: str, state: str = "mining", **values: object) -> dict[str
 
 
 def shown(board: Board) -> str:
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    try:
-        console.print(board.table("the end"))
-        return console.export_text()
-    finally:
-        console.file.close()
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(board.table("the end"))
+    return console.export_text()
 
 
 def rows(board: Board) -> list[str]:
