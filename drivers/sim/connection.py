@@ -5,7 +5,9 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from typing import TYPE_CHECKING
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -13,9 +15,7 @@ from drivers.sim.answers import Reply
 from drivers.sim.faults import Fault
 from drivers.sim.machine import Machine
 from drivers.sim.protocol import REQUEST_BYTES
-
-if TYPE_CHECKING:
-    from drivers.sim.rpc import RpcServer
+from drivers.sim.site import Site
 
 _RESET = struct.pack("ii", 1, 0)
 _HANGUP = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
@@ -41,6 +41,34 @@ def reset(sock: socket.socket) -> None:
         sock.close()
 
 
+Respond = Callable[[Machine, bytes, float], Reply]
+"""Machine, request, moment: the answer."""
+
+
+class Host(Protocol):
+    """What a connection needs of the server that accepted it."""
+
+    pace: Pace
+    site: Site
+    respond: Respond
+    loop: AbstractEventLoop
+
+    def wait(self, connection: Connection, events: int, limit_s: float) -> None:
+        """Have `resume` called on these events; drop the connection after `limit_s`."""
+
+    def keep(self, connection: Connection) -> None:
+        """Remember a connection that a timer goes on with."""
+
+    def forget(self, connection: Connection) -> None:
+        """Wait no longer for anything on this connection."""
+
+    def drop(self, connection: Connection) -> None:
+        """Close a connection on which nobody asked or nobody was answered."""
+
+    def note(self, connection: Connection, *, complete: bool) -> None:
+        """Log what the client was given."""
+
+
 class Connection:
     """Reads one request, answers it as the fault has it, and closes."""
 
@@ -50,7 +78,7 @@ class Connection:
 
     def __init__(
         self,
-        server: RpcServer,
+        server: Host,
         sock: socket.socket,
         address: str,
         machine: Machine,

@@ -8,19 +8,14 @@ import select
 import socket
 from collections.abc import Callable
 
-from drivers.sim.answers import Reply
-from drivers.sim.connection import Connection, Pace, reset
+from drivers.sim.connection import Connection, Pace, Respond, reset
 from drivers.sim.faults import FaultPlan
 from drivers.sim.log import Answered
-from drivers.sim.machine import Machine
 from drivers.sim.site import Site
 
 ACCEPT_BATCH = 256
 EVENT_BATCH = 512
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-Respond = Callable[[Machine, bytes, float], Reply]
-"""Machine, request, moment: the answer."""
 
 
 class RpcServer:

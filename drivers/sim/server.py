@@ -11,12 +11,12 @@ from types import TracebackType
 
 from drivers.sim import classic, stock
 from drivers.sim.answers import Dialect, Reply, reply_to
-from drivers.sim.connection import Pace
+from drivers.sim.connection import Pace, Respond
 from drivers.sim.digest import DigestGate
 from drivers.sim.faults import FaultPlan
 from drivers.sim.log import Answered, AnswerLog
 from drivers.sim.machine import Machine
-from drivers.sim.rpc import Respond, RpcServer
+from drivers.sim.rpc import RpcServer
 from drivers.sim.site import Site
 from drivers.sim.web import WebServer
 
