@@ -27,7 +27,8 @@ class Board:
     def take(self, reading: dict[str, Any]) -> None:
         """Take one telemetry message in."""
         device_id = reading.get("device_id")
-        if isinstance(device_id, str):
+        # The host is not one of the machines it looks after.
+        if isinstance(device_id, str) and reading.get("kind") != "host":
             self._last[device_id] = reading
             self.readings += 1
 

@@ -21,7 +21,10 @@ from agent.errors import AgentError
 
 SITE = "demo"
 FAULTS = ("refuse=0.02", "tarpit=0.01", "garbage=0.01", "truncated=0.01", "glued=0.02")
-READY_S = 20.0
+EVENTS = ("remove=15@{first}.0.7", "reboot=20@{first}.0.17", "swap=25@{first}.0.27")
+"""What happens while one watches: a machine dies, one restarts, one is exchanged."""
+EVENTS_FROM = 30
+"""The smallest site that has these machines."""
 STOP_S = 10.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -135,7 +138,9 @@ def _how_to_subscribe(port: str | int) -> str:
 
 
 def _sim_command(arguments: argparse.Namespace) -> list[str]:
-    faults = [word for fault in FAULTS for word in ("--fault", fault)]
+    events = EVENTS if arguments.count >= EVENTS_FROM else ()
+    planned = [*FAULTS, *(event.format(first=_first(arguments)) for event in events)]
+    faults = [word for fault in planned for word in ("--fault", fault)]
     count, seed = str(arguments.count), str(arguments.seed)
     ports = ["--rpc-port", "0", "--web-port", "0"]
     return [
@@ -151,9 +156,14 @@ def _sim_command(arguments: argparse.Namespace) -> list[str]:
     ]
 
 
+def _first(arguments: argparse.Namespace) -> str:
+    """The first two numbers of the network's addresses."""
+    return str(arguments.network).partition("/")[0].rsplit(".", 2)[0]
+
+
 def _configuration(arguments: argparse.Namespace, directory: Path, port: int, ready: str) -> str:
     words = ready.replace(",", "").split()
-    first = arguments.network.partition("/")[0].rsplit(".", 2)[0]
+    first = _first(arguments)
     last = arguments.count
     return _CONFIG.format(
         site=SITE,

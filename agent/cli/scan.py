@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from agent import process
-from agent.cli.show import plain
+from agent.cli.show import plain, printer
 from agent.cli.target import RPC_PORT, WEB_PORT, add_ports, context
 from agent.clock import SystemClock
 from agent.config.ranges import Addresses, RangeError, parse
@@ -118,9 +118,12 @@ def _record(finding: Finding) -> dict[str, object]:
 
 
 def _show(findings: Sequence[Finding], failures: Sequence[str], *, explain: bool) -> None:
-    console = Console()
-    names = ("address", "make", "model", "firmware", "version", "mac", "serial")
-    table = Table(*names, *(["evidence"] if explain else []))
+    console = printer()
+    table = Table()
+    for name in ("address", "make", "model", "firmware", "version", "mac", "serial"):
+        table.add_column(name, no_wrap=name in {"address", "mac"})
+    if explain:
+        table.add_column("evidence")
     for finding in findings:
         who = finding.identity
         words = (who.make, who.model, who.firmware, who.firmware_version, who.mac, who.serial)

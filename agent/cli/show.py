@@ -10,6 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 UNKNOWN = "-"
+PIPE_COLUMNS = 200
+
+
+def printer() -> Console:
+    """A console as wide as the terminal, and wide enough for every column in a pipe."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_COLUMNS)
 
 
 def figure(value: float | None, unit: str = "", digits: int = 1) -> str:
@@ -29,7 +36,7 @@ def plain(value: Any) -> Text:
 
 def show_device(found: dict[str, Any]) -> None:
     """Print a device's identity and reading."""
-    console = Console()
+    console = printer()
     for title in ("identity", "reading"):
         console.print(_facts(title, found[title]))
     for part in ("boards", "fans", "pools", "faults", "volumes", "ports", "thermometers"):

@@ -7,10 +7,9 @@ import json
 import sys
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from agent.cli.show import figure, plain
+from agent.cli.show import figure, plain, printer
 from agent.cli.target import add_socket
 from agent.local import client
 
@@ -30,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         json.dump(found, sys.stdout, indent=2)
         print()
     else:
-        Console().print(_table(found))
+        printer().print(_table(found))
     return 0
 
 

@@ -34,7 +34,7 @@ class Plan(RuleBasedStateMachine):
     def remove(self, key: int) -> None:
         self.schedule.remove(key)
 
-    @rule(seconds=st.floats(0.0, 25.0))
+    @rule(seconds=st.one_of(st.floats(0.0, 1.0), st.floats(0.0, 25.0)))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
         for due in self.schedule.pop_due(self.now):

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
@@ -168,6 +169,29 @@ async def test_a_flush_that_failed_is_tried_again_and_newer_records_win(path, mo
                 while len(await database.devices()) < 2:
                     await asyncio.sleep(0.005)
         assert await devices(database) == [known(1, "10.0.0.9"), known(2)]
+
+
+async def test_what_is_saved_during_a_flush_that_fails_is_the_newer(path, monkeypatch):
+    async with Database(path) as database:
+        under_way, go_on = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow_and_full(_batch: dict[str, bytes]) -> None:
+            loop.call_soon_threadsafe(under_way.set)
+            go_on.wait(5)
+            raise sqlite3.OperationalError("database or disk is full")
+
+        database.save_device("a", known(1))
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "_write_devices", slow_and_full)
+            flush = asyncio.create_task(database.flush())
+            await under_way.wait()
+            database.save_device("a", known(1, "10.0.0.9"))
+            go_on.set()
+            with pytest.raises(StoreError):
+                await flush
+        await database.flush()
+        assert await devices(database) == [known(1, "10.0.0.9")]
 
 
 async def test_leaving_with_a_full_disk_says_so_and_closes_all_the_same(path, monkeypatch):

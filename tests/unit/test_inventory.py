@@ -80,6 +80,12 @@ async def test_moved(inventory):
     assert inventory.by_id(former.id) is settled.device is inventory.at(B)
 
 
+async def test_who_comes_where_another_has_moved_away_replaces_nobody(inventory):
+    inventory.settle(finding(A, 1), NOW)
+    inventory.settle(finding(B, 1), NOW)
+    assert names(inventory.settle(finding(A, 2), NOW)) == ["device.found"]
+
+
 async def test_replaced_names_slot_and_asset():
     inventory = Inventory(lambda address, _mac: Location(slot=f"S-{address}", asset_id="A-9"))
     inventory.settle(finding(A, 1), NOW)

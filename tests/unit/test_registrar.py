@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agent.config.locations import Location
+from agent.fleet.health import OFFLINE_AFTER
 from agent.fleet.inventory import Device, Known
 from drivers.api import Endpoint
 from drivers.errors import DeviceTimeout, Unreachable
@@ -178,6 +179,24 @@ async def test_where_the_former_place_does_not_answer_it_has_moved(fleet):
         del fleet.world.miners[A]
         assert (await fleet.find(B)).id == ONE
         assert not fleet.sink.named("device.duplicate")
+
+
+async def test_where_another_one_answers_at_the_former_place_it_has_moved(fleet):
+    async with fleet.running():
+        miner, _ = await fleet.add(A, 1)
+        fleet.world.put(A, 2)
+        fleet.world.miners[B] = miner
+        assert (await fleet.find(B)).id == ONE
+        assert not fleet.sink.named("device.duplicate")
+
+
+async def test_who_is_offline_is_not_asked_whether_it_still_stands_there(fleet):
+    _, device = await fleet.add(A, 1)
+    for _ in range(OFFLINE_AFTER):
+        device.health.failed()
+    fleet.world.put(B, 1)
+    assert (await fleet.find(B)).id == ONE
+    assert fleet.world.probes == [A, B]
 
 
 async def test_a_known_machine_in_the_place_of_another_is_moved_and_replaced(fleet):

@@ -113,6 +113,35 @@ def test_a_device_that_was_removed_and_added_again_is_due_once(schedule):
     assert len(schedule.pop_due(1e6)) == 1
 
 
+@pytest.fixture
+def eager() -> Schedule[str]:
+    """A schedule by which every device would be due at once."""
+    rng = random.Random()
+    rng.random = lambda: 0.0  # type: ignore[method-assign]
+    return Schedule(INTERVAL, 2.0, rng)
+
+
+def test_the_gap_holds_also_towards_those_that_have_come(eager):
+    eager.add("a", "g", 10.0)
+    assert only(eager, 10.0).at == 10.0
+    eager.add("b", "g", 10.0)
+    eager.add("c", "g", 10.0)
+    eager.add("d", "other", 10.0)
+    assert [(due.key, due.at) for due in eager.pop_due(99.0)] == [
+        ("d", 10.0),
+        ("b", 10.5),
+        ("c", 11.0),
+    ]
+
+
+def test_the_place_of_a_removed_device_is_free_again(eager):
+    for key in ("a", "b"):
+        eager.add(key, "g", 10.0)
+    eager.remove("a")
+    eager.add("c", "g", 10.0)
+    assert [(due.key, due.at) for due in eager.pop_due(99.0)] == [("c", 10.0), ("b", 10.5)]
+
+
 def test_added_twice_is_due_once(schedule):
     schedule.add("a", "g", 0.0)
     schedule.add("a", "g", 0.0)
