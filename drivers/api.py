@@ -74,7 +74,8 @@ class Wire(Protocol):
     ) -> bytes:
         """Send `request` in one write and return what comes until EOF or a NUL byte.
 
-        Raises `Unreachable`, `DeviceTimeout` or `BadReply` (answer over the limit).
+        Raises `Unreachable`, `DeviceTimeout`, `BadReply` (answer over the limit) or
+        `NoResources` (ours).
         """
         ...
 
@@ -100,7 +101,7 @@ class Web(Protocol):
     ) -> WebReply:
         """Fetch a page, with digest authentication where a credential is given.
 
-        Any status is an answer. Raises `Unreachable`, `DeviceTimeout` or `BadReply`.
+        Any status is an answer. Raises as `Wire.exchange` does.
         """
         ...
 

@@ -17,6 +17,7 @@ _LEADING_NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)")
 _MAC_DIGITS = re.compile(r"[0-9a-f]{12}")
 _UNWORDY = re.compile(r"[^A-Za-z0-9._-]+")
 _TEXT_LIMIT = 256
+_BLANKS = ("at-", "unknown", "none", "null", "default", "not-")
 _WHOLE_LIMIT = 1 << 63
 
 THS_PER = {"KHS": 1e-9, "MHS": 1e-6, "GHS": 1e-3, "THS": 1.0, "PHS": 1e3}
@@ -171,4 +172,6 @@ def miner_id(mac_address: str | None, serial: str | None, provisional_id: str) -
     if mac_address:
         return f"asic-{mac_address}"
     word = _UNWORDY.sub("-", serial).strip("-.") if serial else ""
-    return f"asic-{word}" if word else provisional_id
+    # "0", "N-A", "00000000" and the like are what a factory left blank: many machines share them.
+    telling = len(set(word)) > 3 and not word.lower().startswith(_BLANKS)
+    return f"asic-{word}" if telling else provisional_id

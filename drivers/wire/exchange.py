@@ -113,6 +113,10 @@ class SocketWire:
         try:
             self._epoll.register(fd, _EDGE)
             return await answer
+        except OSError as error:
+            if isinstance(error, DriverError):  # a DeviceTimeout is a TimeoutError, too
+                raise
+            raise _translated(error, peer) from None
         finally:
             self._drop(exchange)
 
@@ -142,12 +146,14 @@ class SocketWire:
     # --- events ------------------------------------------------------------------------
 
     def _turn(self) -> None:
-        self._serve_ready()
-        tick = int(self._loop.time() / TICK_S)
-        if tick != self._checked_tick:
-            self._checked_tick = tick
-            self._end_overdue(tick)
-        self._timer = self._loop.call_later(TURN_S, self._turn) if self._open else None
+        try:
+            self._serve_ready()
+            tick = int(self._loop.time() / TICK_S)
+            if tick != self._checked_tick:
+                self._checked_tick = tick
+                self._end_overdue(tick)
+        finally:  # whatever one socket brings, the others are looked at again
+            self._timer = self._loop.call_later(TURN_S, self._turn) if self._open else None
 
     def _serve_ready(self) -> None:
         for fd, events in self._epoll.poll(0):
