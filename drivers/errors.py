@@ -71,6 +71,10 @@ class Unsupported(Refused):
     """The device does not know the command."""
 
 
+class DriverFault(DriverError):
+    """The driver itself failed in a way that nobody foresaw."""
+
+
 class IdentityMismatch(DriverError):
     """Another device than the expected one answers at this address."""
 

@@ -38,7 +38,7 @@ class Board:
 
     def hashrate_ths(self) -> float:
         """The sum of what the devices last said."""
-        return sum(reading.get("hashrate_ths") or 0.0 for reading in self._last.values())
+        return sum(_number(reading, "hashrate_ths") or 0.0 for reading in self._last.values())
 
     def line(self) -> str:
         """Everything in one line, for where there is no terminal."""
@@ -66,17 +66,23 @@ class Board:
             table.add_row(
                 plain(reading["device_id"]),
                 plain(reading.get("state")),
-                figure(reading.get("hashrate_ths")),
-                figure(reading.get("hashrate_nominal_ths")),
-                figure(reading.get("chip_temp_max_c"), digits=0),
+                figure(_number(reading, "hashrate_ths")),
+                figure(_number(reading, "hashrate_nominal_ths")),
+                figure(_number(reading, "chip_temp_max_c"), digits=0),
                 plain(faults[0].get("message") if faults else ""),
             )
         return table
 
 
+def _number(reading: dict[str, Any], field: str) -> float | None:
+    """A number as it is; anything else on our topics is another's and counts as nothing."""
+    value = reading.get(field)
+    return float(value) if isinstance(value, int | float) else None
+
+
 def _badness(reading: dict[str, Any]) -> tuple[int, bool, float]:
     state = reading.get("state")
     rank = _ORDER.index(state) if state in _ORDER else 0
-    rate, nominal = reading.get("hashrate_ths"), reading.get("hashrate_nominal_ths")
+    rate, nominal = _number(reading, "hashrate_ths"), _number(reading, "hashrate_nominal_ths")
     share = rate / nominal if rate is not None and nominal else 1.0
     return rank, not reading.get("faults"), share

@@ -21,7 +21,7 @@ from agent.fleet.lane import Lane
 from agent.fleet.schedule import Due, Schedule
 from agent.fleet.sink import Sink
 from drivers.api import Clock
-from drivers.errors import DriverError, NoResources
+from drivers.errors import DriverError, DriverFault, NoResources
 from drivers.model import Identity, Kind, MinerReading, Reading, Sample, State
 
 log = logging.getLogger("stoker.poller")
@@ -143,8 +143,7 @@ class Poller:
         except Exception:
             # What a driver does or returns may cost this device its reading, and no other.
             log.exception("reading failed unexpectedly", extra={"device": device.id})
-            self._count("driver_fault")
-            self._schedule.again(due, self._clock.monotonic())
+            self._failed(device, due, DriverFault("the driver failed, see the log"))
         finally:
             device.turn.release()
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from agent.fleet.continuity import Baseline
+from agent.fleet.continuity import doubt as discontinuity
 from agent.fleet.health import Health
 from agent.fleet.inventory import Device, Inventory, Settled
 from agent.fleet.lane import Lane
@@ -30,6 +31,8 @@ from drivers.probe import Finding, probe
 log = logging.getLogger("stoker.registrar")
 
 WORKERS = 32
+HELD_S = 5.0
+"""In a site-wide recovery doubts queue for minutes; within this long nobody swaps a machine."""
 TRIES_BEFORE_UNCONFIRMED = 3
 """A web page that fails once or twice does not make a known machine an unknown one."""
 
@@ -67,6 +70,7 @@ class Registrar:
         """Settle doubts until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._lane = Lane("confirm", WORKERS, self._settle_doubt, group)
+            self._vacant = Lane("vacant", WORKERS, self._look_again, group)
             await asyncio.Event().wait()
 
     def doubted(self, device: Device, due: Due[str], sample: Sample, reason: str) -> None:
@@ -105,6 +109,7 @@ class Registrar:
         try:
             async with device.turn:
                 finding = await probe(device.endpoint, self._contexts(device.endpoint))
+                fresh = await self._read_again(finding, doubt)
         except DriverError as error:
             log.debug("not confirmed: %s", error, extra={"device": device.id})
             self._publish_provisionally(device, sample)
@@ -119,9 +124,42 @@ class Registrar:
                 self._publish_provisionally(device, sample)
                 return
         self._fruitless.pop(device.address, None)
-        entered = self._enter(await self._settle(finding), sample, doubt.at)
+        former = device.driver
+        if fresh is None:
+            entered = self._enter(await self._settle(finding), sample, doubt.at)
+        else:
+            entered = await self._enter_late(finding, doubt, fresh)
         if entered is not device:
             self.poller.add(entered)
+        await former.close()
+
+    async def _read_again(self, finding: Finding, doubt: Doubt) -> Sample | None:
+        """Read once more where the doubt waited long: yet another machine may have come since."""
+        if self._clock.monotonic() - doubt.at <= HELD_S:
+            return None
+        return await finding.driver.read()
+
+    async def _enter_late(self, finding: Finding, doubt: Doubt, fresh: Sample) -> Device:
+        """Enter by the fresh reading; the held one counts where the fresh one goes on from it."""
+        now = self._clock.monotonic()
+        held = doubt.sample.fingerprint
+        broken = discontinuity(Baseline(held, doubt.at), held.counters, fresh.fingerprint, now)
+        if broken:
+            self._publish_stray(doubt.device, doubt.sample)
+            return self._enter(await self._settle(finding), fresh, now)
+        device = self._enter(await self._settle(finding), doubt.sample, doubt.at)
+        self.poller.accept(device, fresh)
+        return device
+
+    async def _look_again(self, endpoint: Endpoint) -> None:
+        """Ask who stands now where a machine was that has moved."""
+        await self._pacer.turn()
+        if self._inventory.at(endpoint.address) is not None:
+            return
+        try:
+            await self.discover(endpoint)
+        except Exception:
+            log.exception("discovery failed unexpectedly at %s", endpoint.address)
 
     async def _settle(self, finding: Finding) -> Settled:
         """Enter a finding, after asking the one that has the same identity elsewhere."""
@@ -157,6 +195,7 @@ class Registrar:
     def _see_off(self, gone: Device, successor: Device) -> None:
         if gone.address != successor.address:
             self.poller.remove(gone.address)
+            self._vacant.put(gone.endpoint)
         if gone.id == successor.id:
             return
         if not gone.identity.provisional:
@@ -166,7 +205,10 @@ class Registrar:
     def _publish_provisionally(self, device: Device, sample: Sample) -> None:
         if device.identity.provisional:
             self.poller.accept(device, sample)
-            return
+        else:
+            self._publish_stray(device, sample)
+
+    def _publish_stray(self, device: Device, sample: Sample) -> None:
         stray_id = device.endpoint.provisional_id
         self._sink.reading(msgspec.structs.replace(sample.reading, device_id=stray_id))
         self._sink.gone(stray_id)  # it happened, but no device of that id stands there

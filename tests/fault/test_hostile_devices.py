@@ -35,7 +35,7 @@ def test_the_others_are_read_in_time(tmp_path: Path, broker: Broker, fault: str)
         status = node.status()
         assert status["polls"]["lateness"]["p99_s"] < 1.0
         assert status["polls"]["outcomes"]["ok"] > 1400
-        assert "driver_fault" not in status["polls"]["outcomes"]
+        assert "DriverFault" not in status["polls"]["outcomes"]
         assert (tmp_path / "run.err").read_text().count("Traceback") == 0
 
 

@@ -191,12 +191,23 @@ async def test_where_another_one_answers_at_the_former_place_it_has_moved(fleet)
 
 
 async def test_who_is_offline_is_not_asked_whether_it_still_stands_there(fleet):
-    _, device = await fleet.add(A, 1)
-    for _ in range(OFFLINE_AFTER):
-        device.health.failed()
-    fleet.world.put(B, 1)
-    assert (await fleet.find(B)).id == ONE
-    assert fleet.world.probes == [A, B]
+    async with fleet.running():
+        _, device = await fleet.add(A, 1)
+        for _ in range(OFFLINE_AFTER):
+            device.health.failed()
+        fleet.world.put(B, 1)
+        assert (await fleet.find(B)).id == ONE
+        assert fleet.world.probes[:2] == [A, B]
+
+
+async def test_a_place_that_was_left_is_looked_at_again(fleet):
+    async with fleet.running():
+        await fleet.add(A, 1)
+        await fleet.add(B, 2)
+        miners = fleet.world.miners
+        miners[A], miners[B] = miners[B], miners[A]
+        await fleet.round(lambda: fleet.sink.names().count("device.moved") == 2)
+        assert {fleet.inventory.at(A).id, fleet.inventory.at(B).id} == {ONE, TWO}
 
 
 async def test_a_known_machine_in_the_place_of_another_is_moved_and_replaced(fleet):
