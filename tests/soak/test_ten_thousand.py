@@ -108,9 +108,11 @@ def _take(ghs: float, device_ids: set[str], collected: Collected) -> bool:
     """Find and use up one reading of the device with this rate."""
     for device_id in device_ids:
         rates = collected.rates_ghs[device_id]
-        if rates[_rounded(ghs)] > 0:
-            rates[_rounded(ghs)] -= 1
-            return True
+        rate = _rounded(ghs)
+        for near in (rate, rate - 1, rate + 1):  # GH/s rounded as TH/s may fall to either side
+            if rates[near] > 0:
+                rates[near] -= 1
+                return True
     return False
 
 
