@@ -17,7 +17,9 @@ def answers(log: Path, port: int, commands: set[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in log.read_text().splitlines():
         said = json.loads(line)
-        if said["complete"] and said["port"] == port and said["command"] in commands:
+        # A refused joined request is complete, too, but says no rate.
+        told = said["complete"] and said["ghs"] is not None
+        if told and said["port"] == port and said["command"] in commands:
             found[said["address"]] += 1
     return found
 
