@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     r'[\s\x00]++|("(?:[^"\\]++|\\.?)*+"?)|([{}\[\]:,])|([^\s\x00{}\[\]:,"]++)', re.DOTALL
 )
 # The malformations of healthy machines that speak so at every poll are mended in one pass, and
-# the text is read strictly again: reading leniently costs 15 times as much CPU.
+# the text is read strictly again: reading leniently costs five times as much CPU.
 _FLAW = re.compile(
     r'(?P<string>"(?:[^"\\]++|\\.?)*+"?)(?P<glued>\s*(?="))?'  # "a""b"
     r"|(?P<between>\}\s*(?=\{))"  # }{
