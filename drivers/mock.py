@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from drivers.api import (
+from drivers.actions import (
     Answer,
     Check,
-    Clock,
     Expectation,
     PoolSetting,
     Receipt,
     Relation,
 )
+from drivers.api import Clock
 from drivers.errors import DriverError
 from drivers.model import (
     Fingerprint,

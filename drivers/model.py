@@ -69,6 +69,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     serial: str | None = None
     mac: str | None = None
     hostname: str | None = None
+    algorithm: str | None = None
+    """What it hashes, such as `sha256` or `scrypt`; rates of different ones do not add up."""
 
     @property
     def provisional(self) -> bool:
@@ -81,17 +83,28 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
 
     code: str | None
     message: str
+    at: datetime | None = None
+    """When the device says it happened, where it says so with its time zone."""
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One hash board; `chips` below `chips_expected` means silent chips."""
+    """One hash board; `chips` below `chips_expected` means silent chips.
+
+    `board_temp_c` is the hottest sensor on the board, `chip_temp_c` the hottest chip;
+    `inlet_temp_c` and `outlet_temp_c` are the board's sensors where the coolant comes and goes.
+    """
 
     index: int
+    serial: str | None = None
     hashrate_ths: float | None = None
+    hashrate_nominal_ths: float | None = None
     chips: int | None = None
     chips_expected: int | None = None
     board_temp_c: float | None = None
     chip_temp_c: float | None = None
+    inlet_temp_c: float | None = None
+    outlet_temp_c: float | None = None
+    voltage_v: float | None = None
     frequency_mhz: float | None = None
     hw_errors: int | None = None
 
@@ -101,6 +114,7 @@ class Fan(msgspec.Struct, frozen=True, gc=False):
 
     index: int
     rpm: int | None = None
+    duty_percent: float | None = None
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -149,16 +163,25 @@ class MinerReading(Reading, frozen=True, kw_only=True):
     hashrate_avg_ths: float | None = None
     hashrate_nominal_ths: float | None = None
     power_w: float | None = None
+    """What the machine draws from the wall, as far as the device tells that apart."""
     power_source: PowerSource | None = None
+    power_output_w: float | None = None
+    """What its power supply gives out, where the device says both."""
     power_limit_w: float | None = None
+    """The limit or target that is set."""
+    power_limit_min_w: float | None = None
+    power_limit_max_w: float | None = None
     efficiency_j_th: float | None = None
     mode: str | None = None
     inlet_temp_c: float | None = None
+    outlet_temp_c: float | None = None
     chip_temp_max_c: float | None = None
     shares_accepted: int | None = None
     shares_rejected: int | None = None
     shares_stale: int | None = None
     hw_errors: int | None = None
+    locating: bool | None = None
+    """Whether the locating light blinks."""
     boards: tuple[Board, ...] = ()
     fans: tuple[Fan, ...] = ()
     pools: tuple[Pool, ...] = ()

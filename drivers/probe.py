@@ -1,6 +1,8 @@
 """Which driver fits what answers at an address: by evidence that is kept, firmware first.
 
-Aftermarket firmwares keep the vendor's strings, so they are looked for before the vendor.
+A device is asked only until something decides: `version` first, further reports and the front
+page of its web server where that shows nothing or only words that other firmwares keep, the
+framed port and single pages of an API last.
 """
 
 from __future__ import annotations
@@ -10,59 +12,15 @@ import sys
 import msgspec
 
 from drivers.api import Context, Driver, Endpoint
-from drivers.errors import (
-    BadReply,
-    DeviceTimeout,
-    DriverError,
-    NoResources,
-    Refused,
-    Unreachable,
-    WrongProtocol,
-)
+from drivers.errors import Unreachable
 from drivers.model import Identity
 from drivers.registry import create
-from drivers.wire.cgminer import CgminerRpc
+from drivers.sightings import Sightings
 
-
-class Sign(msgspec.Struct, frozen=True):
-    """A word in a firmware's answer and what it means."""
-
-    word: str
-    firmware: str
-    driver: str
-
-
-SIGNS: tuple[Sign, ...] = (
-    Sign("ANTMINER", "stock", "antminer"),
-    Sign("BFGMINER", "bfgminer", "cgminer"),
-    Sign("SGMINER", "sgminer", "cgminer"),
-    Sign("CGMINER", "cgminer", "cgminer"),
-)
-"""The order is the decision. Firmwares whose own driver is still to come stand in
-`AFTERMARKET`, so that none of them is taken for the vendor's."""
-
-AFTERMARKET: tuple[Sign, ...] = tuple(
-    Sign(word, firmware, "cgminer")
-    for word, firmware in (
-        ("BOSMINER", "braiins"),
-        ("BOSER", "braiins"),
-        ("LUXMINER", "luxos"),
-        ("MARAFW", "mara"),
-        ("KAONSU", "mara"),
-        ("VNISH", "vnish"),
-        ("HIVEON", "hiveon"),
-        ("RWGLR", "mskminer"),
-        ("BTMINER", "whatsminer"),
-        ("BITMICRO", "whatsminer"),
-        ("BDMINER", "sealminer"),
-        ("GCMINER", "auradine"),
-        ("FLUXOS", "auradine"),
-        ("AVALON", "avalon"),
-        ("KDAMINER", "goldshell"),
-        ("INNOMINER", "innosilicon"),
-    )
-)
 GENERIC_DRIVER = "cgminer"
+REPORTS = ("version", "stats", "devdetails", "get_version", "summary")
+"""VNish 1.2.7 does not know `version`, its name stands in `stats`; a Whatsminer's stands in
+`devdetails` and `get_version`."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -80,46 +38,35 @@ async def probe(endpoint: Endpoint, context: Context) -> Finding:
 
     Raises the `DriverError` that says why nothing usable answers there.
     """
-    text, evidence = await _ask_who(endpoint, context)
-    sign = next((sign for sign in (*AFTERMARKET, *SIGNS) if sign.word in text), None)
-    if sign:
-        evidence += (f"says {sign.word}: {sign.firmware}",)
-    else:
-        evidence += ("no known word: generic dialect",)
-    name = sign.driver if sign else GENERIC_DRIVER
-    return await identify(name, endpoint, context, evidence, sign)
+    seen = Sightings(endpoint, context)
+    name = await decide(seen)
+    return await identify(name, endpoint, context, tuple(seen.evidence))
+
+
+async def decide(seen: Sightings) -> str:
+    """The name of the driver; what led to it is added to `seen.evidence`."""
+    await seen.ask(REPORTS[0])
+    for command in REPORTS[1:]:
+        if seen.settled or not seen.speaks_rpc:
+            break
+        await seen.ask(command)
+    if not seen.settled:
+        await seen.look_around()
+    if not seen.settled:
+        await seen.try_pages()
+    found = seen.best
+    if found is not None:
+        return found
+    if not seen.speaks_rpc:
+        raise seen.problem or Unreachable("nothing answered")
+    seen.evidence.append("no known sign: generic dialect")
+    return GENERIC_DRIVER
 
 
 async def identify(
-    name: str,
-    endpoint: Endpoint,
-    context: Context,
-    evidence: tuple[str, ...] = (),
-    sign: Sign | None = None,
+    name: str, endpoint: Endpoint, context: Context, evidence: tuple[str, ...] = ()
 ) -> Finding:
-    """Ask the device through a driver chosen by name."""
+    """Ask the device through a driver chosen by name; raises KeyError for an unknown one."""
     driver = create(name, endpoint, context)
     identity = await driver.identify()
-    if sign and sign in AFTERMARKET:
-        identity = msgspec.structs.replace(identity, firmware=sign.firmware)
     return Finding(endpoint, name, driver, identity, tuple(map(sys.intern, evidence)))
-
-
-async def _ask_who(endpoint: Endpoint, context: Context) -> tuple[str, tuple[str, ...]]:
-    """Everything `version`, or `stats` in its place, says, in capitals."""
-    rpc = CgminerRpc(endpoint, context.wire, context.clock, context.deadline_s)
-    evidence: list[str] = []
-    problem: DriverError | None = None
-    for command in ("version", "stats"):
-        try:
-            reply = await rpc.ask(command)
-        except (DeviceTimeout, Unreachable, WrongProtocol, NoResources):
-            raise
-        except (BadReply, Refused) as error:
-            # VNish 1.2.7 does not know `version`; its name stands in `stats`.
-            problem = error
-            evidence.append(f"{command}: {type(error).__name__} {error}"[:160])
-        else:
-            evidence.append(f"{command}: answered")
-            return msgspec.json.encode(reply).decode().upper(), tuple(evidence)
-    raise problem or Unreachable(f"{endpoint.address}: nothing answered")

@@ -9,22 +9,161 @@ import msgspec
 
 from drivers.api import Clock, Context, Driver, Endpoint
 from drivers.model import Kind
+from drivers.signs import Sign, dialogue, frames, page, realm, says, sends_to
 from drivers.wire.exchange import SocketWire
 from drivers.wire.http import HttpPool
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """Where a driver's class is, and what kind of device it drives."""
+    """Where a driver's class is, what it drives, and by what it is known."""
 
     path: str
     kind: Kind
     title: str
+    signs: tuple[Sign, ...] = ()
+    """Any one of them is enough."""
+    borrowed: bool = False
+    """Its signs are kept by firmwares that were built on it: others are looked for first."""
 
 
 DRIVERS: dict[str, Spec] = {
-    "antminer": Spec("drivers.asic.antminer:Antminer", Kind.ASIC, "Bitmain stock firmware"),
-    "cgminer": Spec("drivers.asic.cgminer:Cgminer", Kind.ASIC, "cgminer and its descendants"),
+    "braiins": Spec(
+        "drivers.asic.braiins:Braiins",
+        Kind.ASIC,
+        "Braiins OS",
+        (says("BOSMINER"), says("BOSER"), page("Braiins OS")),
+    ),
+    "luxos": Spec(
+        "drivers.asic.luxos:Luxos",
+        Kind.ASIC,
+        "LuxOS",
+        (says("LUXMINER"), page("Luxor Firmware")),
+    ),
+    "mara": Spec(
+        "drivers.asic.mara:Mara",
+        Kind.ASIC,
+        "MARA firmware",
+        (says("MARAFW"), says("KAONSU"), page("{", "/kaonsu/v1/brief")),
+    ),
+    "vnish": Spec(
+        "drivers.asic.vnish:Vnish",
+        Kind.ASIC,
+        "VNish (AnthillOS)",
+        (says("VNISH"), page("AnthillOS"), page('"fw_name"', "/api/v1/info")),
+    ),
+    "hiveon": Spec(
+        "drivers.asic.hiveon:Hiveon",
+        Kind.ASIC,
+        "Hiveon ASIC firmware",
+        (says("HIVEON"),),
+    ),
+    "mskminer": Spec(
+        "drivers.asic.mskminer:Mskminer",
+        Kind.ASIC,
+        "MSKMiner",
+        (says("RWGLR"), says("MSKMINER")),
+    ),
+    "whatsminer3": Spec(
+        "drivers.asic.whatsminer3:Whatsminer3",
+        Kind.ASIC,
+        "MicroBT Whatsminer, API 3",
+        (frames("get.device.info"),),
+    ),
+    "whatsminer": Spec(
+        "drivers.asic.whatsminer:Whatsminer",
+        Kind.ASIC,
+        "MicroBT Whatsminer, API 1 and 2",
+        (says("BTMINER"), says("BITMICRO"), says("WHATSMINER"), sends_to("/cgi-bin/luci")),
+        borrowed=True,
+    ),
+    "sealminer": Spec(
+        "drivers.asic.sealminer:Sealminer",
+        Kind.ASIC,
+        "Bitdeer SealMiner",
+        (says("BDMINER"), page("amazeui")),
+    ),
+    "auradine": Spec(
+        "drivers.asic.auradine:Auradine",
+        Kind.ASIC,
+        "Auradine Teraflux",
+        (says("GCMINER"), says("FLUXOS"), page("Miner UI")),
+    ),
+    "avalon": Spec(
+        "drivers.asic.avalon:Avalon",
+        Kind.ASIC,
+        "Canaan Avalon",
+        (says("AVALON"),),
+    ),
+    "goldshell": Spec(
+        "drivers.asic.goldshell:Goldshell",
+        Kind.ASIC,
+        "Goldshell",
+        (
+            says("INTCHAINS_QOMO"),
+            says("KDAMINER"),
+            page("cloud-box"),
+            page('"firmware"', "/mcb/status"),
+        ),
+    ),
+    "innosilicon": Spec(
+        "drivers.asic.innosilicon:Innosilicon",
+        Kind.ASIC,
+        "Innosilicon",
+        (says("INNOMINER"), page("DragonMint"), page('"type"', "/api/type")),
+    ),
+    "epic": Spec(
+        "drivers.asic.epic:Epic",
+        Kind.ASIC,
+        "ePIC UMC",
+        (page("Miner Web Dashboard"), dialogue("Fans Rpm", "/summary")),
+    ),
+    "axeos": Spec(
+        "drivers.asic.axeos:Axeos",
+        Kind.ASIC,
+        "Bitaxe AxeOS and NerdAxe",
+        (page("AxeOS"), page("ASICModel", "/api/system/info")),
+    ),
+    "elphapex": Spec(
+        "drivers.asic.elphapex:Elphapex",
+        Kind.ASIC,
+        "Elphapex",
+        (realm("Daoge"),),
+    ),
+    "hammer": Spec(
+        "drivers.asic.hammer:Hammer",
+        Kind.ASIC,
+        "Hammer, blackMiner and VolcMiner",
+        (realm("blackMiner"), says("HAMMER"), says("BLACKMINER"), says("VOLCMINER")),
+    ),
+    "iceriver": Spec(
+        "drivers.asic.iceriver:Iceriver",
+        Kind.ASIC,
+        "IceRiver",
+        (page("用户界面"),),
+    ),
+    "proto": Spec(
+        "drivers.asic.proto:Proto",
+        Kind.ASIC,
+        "Proto Rig",
+        (page("Proto OS"), page("proto", "/api/v1/system")),
+    ),
+    "antminer": Spec(
+        "drivers.asic.antminer:Antminer",
+        Kind.ASIC,
+        "Bitmain stock firmware",
+        (says("ANTMINER"), realm("antMiner")),
+        borrowed=True,
+    ),
+    "cgminer": Spec(
+        "drivers.asic.cgminer:Cgminer",
+        Kind.ASIC,
+        "cgminer and its descendants",
+        (says("CGMINER"), says("BFGMINER"), says("SGMINER"), says("BMMINER")),
+        borrowed=True,
+    ),
 }
+"""The order decides where signs of several drivers are seen: firmware before make, own
+firmwares of vendors before what they were built on. A new dialect is one row here."""
 
 
 def create(name: str, endpoint: Endpoint, context: Context) -> Driver:

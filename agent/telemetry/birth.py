@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from agent.fleet.inventory import Device
-from drivers.api import capabilities
+from drivers.actions import capabilities
 from drivers.model import Identity
 
 PAGE_DEVICES = 500

@@ -94,11 +94,11 @@ class Antminer:
     def _wants_pools(self, stats: Report) -> bool:
         head, body = head_and_body(stats)
         now, pools = self._context.clock.now(), self._pools
-        if pools is None or not 0 <= now - pools.at < POOLS_EVERY_S:
+        if pools is None or pools.is_due(now, POOLS_EVERY_S):
             return True
         # A machine that stands still is looked at closely: its pools may be the reason.
         standing = not number(body.get("GHS 5s"))
-        return standing or not pools.are_of(words_of(head, body), number(body.get("Elapsed")), now)
+        return standing or not pools.is_of(words_of(head, body), number(body.get("Elapsed")), now)
 
     async def _ask_pools(self) -> Report:
         try:
@@ -113,10 +113,11 @@ class Antminer:
         host = f"{self._endpoint.address}:{self._endpoint.web_port}"
         denied: DriverError = AccessDenied(401, f"{host}: no password opens the web page")
         for credential in (*self._context.credentials(self._endpoint), FACTORY_CREDENTIAL):
-            page = await self._context.web.get(
+            page = await self._context.web.request(
+                "GET",
                 f"http://{host}{SYSTEM_INFO}",
                 deadline_s=self._context.deadline_s,
-                credential=credential,
+                login=self._context.web.digest(credential),
             )
             if page.status not in (401, 403):
                 return parse_page(page)

@@ -26,6 +26,7 @@ from drivers.asic.fields import (
     scaled,
     text,
 )
+from drivers.asic.kept import Kept
 from drivers.asic.models import Model, known
 from drivers.errors import BadReply
 from drivers.model import (
@@ -42,30 +43,10 @@ from drivers.model import (
 )
 from drivers.wire.cgminer import Report, rows
 
-UPTIME_SLACK_S = 2.0
+Pools = Kept[tuple[Pool, ...]]
 _FANS = tuple((at, f"fan{at}") for at in range(1, 9))
 _MODES = {0: "normal", 1: "sleep", 2: "high", 3: "low"}
 _SLEEPING = 1
-
-
-class Pools(NamedTuple):
-    """Pools as they were read a while ago."""
-
-    pools: tuple[Pool, ...]
-    at: float
-    """Seconds since the epoch."""
-    words: tuple[str, ...]
-    """What the machine called itself then."""
-    uptime_s: float | None
-
-    def are_of(self, words: tuple[str, ...], uptime_s: float | None, now: float) -> bool:
-        """True where the machine that shows these is still the one whose pools these are.
-
-        Another machine may have come to the address: its readings must not carry these.
-        """
-        if words != self.words or uptime_s is None or self.uptime_s is None:
-            return False
-        return abs(uptime_s - self.uptime_s - (now - self.at)) <= UPTIME_SLACK_S
 
 
 def parse_page(page: WebReply) -> dict[str, Any]:
@@ -113,7 +94,7 @@ def parse(report: Report, device_id: str, taken_at: float, earlier: Pools | None
     model = known(text(head.get("Type")))
     boards = _boards(body, model)
     pools = (
-        earlier.pools if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
+        earlier.value if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
     )
     scale = _scale(body)
     hashrate_ths = scaled(body.get("GHS 5s"), scale)

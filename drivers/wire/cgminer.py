@@ -24,6 +24,7 @@ from drivers.errors import (
     Unsupported,
     WrongProtocol,
 )
+from drivers.wire.deadline import Deadline
 from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, read_lenient
 
 ANSWER_LIMIT_BYTES = 1 << 19
@@ -148,7 +149,7 @@ def rows(reply: dict[str, Any], section: str) -> list[dict[str, Any]]:
 class Report(msgspec.Struct, frozen=True):
     """What several commands brought: replies by command, and why others are missing."""
 
-    replies: dict[str, dict[str, Any]]
+    replies: dict[str, Any]
     errors: dict[str, DriverError] = {}
     cut: tuple[str, ...] = ()
 
@@ -166,21 +167,29 @@ class CgminerRpc:
         self.joins: bool | None = None
         """Whether the firmware joins commands; None until it has been seen."""
 
-    async def ask(self, command: str, parameter: str | int | float | None = None) -> dict[str, Any]:
+    async def ask(
+        self,
+        command: str,
+        parameter: str | int | float | None = None,
+        *,
+        deadline: Deadline | None = None,
+    ) -> dict[str, Any]:
         """Ask one command; raises what the status or the wire says."""
-        return checked((await self._exchange(request(command, parameter), self._deadline_s)).reply)
+        left_s = deadline.left_s() if deadline else self._deadline_s
+        return checked((await self._exchange(request(command, parameter), left_s)).reply)
 
-    async def ask_all(self, commands: Sequence[str]) -> Report:
+    async def ask_all(self, commands: Sequence[str], *, deadline: Deadline | None = None) -> Report:
         """Ask several report commands, in one connection where the firmware allows it.
 
         A command that fails is named in `errors`; raises only where none brought anything.
+        `deadline` is given where more than these commands must fit into one.
         """
-        until = self._clock.monotonic() + self._deadline_s
+        deadline = deadline or Deadline(self._clock, self._deadline_s)
         if self.joins is not False and len(commands) > 1:
-            report = await self._ask_joined(commands, until)
+            report = await self._ask_joined(commands, deadline)
             if report is not None:
                 return report
-        return await self._ask_singly(commands, until)
+        return await self._ask_singly(commands, deadline)
 
     async def _exchange(self, raw: bytes, deadline_s: float) -> Answer:
         return decode(
@@ -193,11 +202,10 @@ class CgminerRpc:
             )
         )
 
-    async def _ask_joined(self, commands: Sequence[str], until: float) -> Report | None:
+    async def _ask_joined(self, commands: Sequence[str], deadline: Deadline) -> Report | None:
         """None where the firmware does not join; it is not asked for that again."""
         # Of an unknown firmware: leave time for single commands should it not even answer.
-        share = 1.0 if self.joins else 0.5
-        left_s = (until - self._clock.monotonic()) * share
+        left_s = deadline.left_s(1.0 if self.joins else 0.5)
         try:
             answer = await self._exchange(_report_request(tuple(commands)), left_s)
         except (DeviceTimeout, Unreachable, BadReply) as error:
@@ -208,14 +216,13 @@ class CgminerRpc:
         self.joins = report is not None
         return report
 
-    async def _ask_singly(self, commands: Sequence[str], until: float) -> Report:
+    async def _ask_singly(self, commands: Sequence[str], deadline: Deadline) -> Report:
         replies: dict[str, dict[str, Any]] = {}
         errors: dict[str, DriverError] = {}
         cut: list[str] = []
         for command in commands:
             try:
-                left_s = until - self._clock.monotonic()
-                answer = await self._exchange(_report_request((command,)), left_s)
+                answer = await self._exchange(_report_request((command,)), deadline.left_s())
                 replies[command] = checked(answer.reply)
             except DriverError as error:
                 errors[command] = error

@@ -13,6 +13,8 @@ import errno
 import os
 import select
 import socket
+from collections import deque
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from drivers.errors import BadReply, DeviceTimeout, DriverError, NoResources, Unreachable
@@ -33,8 +35,23 @@ OURS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTA
 """What this host has run out of; no fault of the device."""
 
 
+LengthOf = Callable[[bytes], int | None]
+
+
+class _Talk:
+    """What is still to be asked on a connection whose protocol says lengths."""
+
+    __slots__ = ("answers", "buffer", "length_of", "requests")
+
+    def __init__(self, requests: Sequence[bytes], length_of: LengthOf) -> None:
+        self.requests = deque(requests)
+        self.length_of = length_of
+        self.buffer = bytearray()
+        self.answers: list[bytes] = []
+
+
 class _Exchange:
-    __slots__ = ("answer", "bucket", "chunks", "limit", "peer", "request", "size", "sock")
+    __slots__ = ("answer", "bucket", "chunks", "limit", "peer", "request", "size", "sock", "talk")
 
     def __init__(
         self,
@@ -43,6 +60,7 @@ class _Exchange:
         request: bytes,
         limit: int,
         answer: asyncio.Future[bytes],
+        talk: _Talk | None = None,
     ) -> None:
         self.sock = sock
         self.peer = peer
@@ -51,6 +69,7 @@ class _Exchange:
         self.size = 0
         self.chunks: list[bytes] = []
         self.answer = answer
+        self.talk = talk
         self.bucket: dict[_Exchange, None] = {}
         """Those whose deadline is noticed together with this one's."""
 
@@ -97,6 +116,33 @@ class SocketWire:
         self, address: str, port: int, request: bytes, *, deadline_s: float, limit_bytes: int
     ) -> bytes:
         """Send `request` in one write; return what comes until EOF or NUL, without the NUL."""
+        return await self._ask(address, port, request, None, deadline_s, limit_bytes)
+
+    async def converse(
+        self,
+        address: str,
+        port: int,
+        requests: Sequence[bytes],
+        *,
+        length_of: LengthOf,
+        deadline_s: float,
+        limit_bytes: int,
+    ) -> list[bytes]:
+        """Ask one thing after the other on one connection; see `drivers.api.Wire`."""
+        first, *rest = requests
+        talk = _Talk(rest, length_of)
+        last = await self._ask(address, port, first, talk, deadline_s, limit_bytes)
+        return [*talk.answers, last] if last else talk.answers
+
+    async def _ask(
+        self,
+        address: str,
+        port: int,
+        request: bytes,
+        talk: _Talk | None,
+        deadline_s: float,
+        limit_bytes: int,
+    ) -> bytes:
         peer = f"{address}:{port}"
         if deadline_s <= 0:
             raise DeviceTimeout(f"{peer}: no time left to ask")
@@ -104,7 +150,7 @@ class SocketWire:
             raise Unreachable(f"{peer}: the wire was closed")
         sock = self._connect(address, port)
         answer: asyncio.Future[bytes] = self._loop.create_future()
-        exchange = _Exchange(sock, peer, request, limit_bytes, answer)
+        exchange = _Exchange(sock, peer, request, limit_bytes, answer, talk)
         fd = sock.fileno()
         self._open[fd] = exchange
         self._watch_deadline(exchange, deadline_s)
@@ -178,6 +224,9 @@ class SocketWire:
             self._fail(exchange, Unreachable(f"{exchange.peer}: the request was not taken whole"))
 
     def _receive(self, exchange: _Exchange, *, at_end: bool) -> None:
+        if exchange.talk is not None:
+            self._receive_framed(exchange, exchange.talk)
+            return
         while True:
             data = exchange.sock.recv(RECEIVE_BYTES)
             if not data:
@@ -197,6 +246,42 @@ class SocketWire:
             # but an end that is already known gives no further one.
             if len(data) < RECEIVE_BYTES and not at_end:
                 return
+
+    def _receive_framed(self, exchange: _Exchange, talk: _Talk) -> None:
+        while exchange.sock.fileno() >= 0:
+            data = exchange.sock.recv(RECEIVE_BYTES)
+            if not data:
+                self._end_early(exchange, talk)
+                return
+            talk.buffer += data
+            exchange.size = len(talk.buffer)
+            length = talk.length_of(bytes(talk.buffer[:16]))
+            if max(exchange.size, length or 0) > exchange.limit:
+                problem = f"{exchange.peer}: answer over {exchange.limit} bytes"
+                self._fail(exchange, BadReply(problem, bytes(talk.buffer[:200])))
+            elif length is not None and exchange.size >= length:
+                self._take_frame(exchange, talk, length)
+
+    def _take_frame(self, exchange: _Exchange, talk: _Talk, length: int) -> None:
+        frame = bytes(talk.buffer[:length])
+        if not talk.requests:
+            exchange.chunks.append(frame)
+            self._finish(exchange)
+            return
+        talk.answers.append(frame)
+        talk.buffer.clear()  # nothing was asked that could already be answered
+        exchange.request = talk.requests.popleft()
+        self._send(exchange)
+
+    def _end_early(self, exchange: _Exchange, talk: _Talk) -> None:
+        """The device closed: what it has answered counts, half a frame does not."""
+        if not talk.answers:
+            problem = f"{exchange.peer}: closed after {len(talk.buffer)} bytes of an answer"
+            self._fail(exchange, Unreachable(problem))
+            return
+        self._drop(exchange)
+        if not exchange.answer.done():
+            exchange.answer.set_result(b"")
 
     def _finish(self, exchange: _Exchange) -> None:
         chunks = exchange.chunks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from aiohttp import (
@@ -19,24 +19,26 @@ from aiohttp import (
     TCPConnector,
 )
 
-from drivers.api import Credential, WebReply
+from drivers.api import Credential, Login, WebReply
 from drivers.errors import BadReply, DeviceTimeout, NoResources, Unreachable
 from drivers.wire.exchange import OURS
 
 CONNECTIONS = 256
+KEPT_S = 1.0
 
 
 class HttpPool:
     """The `Web` of `drivers.api` over aiohttp; belongs to one running event loop.
 
-    Connections are not kept: a miner's small web server has few, and its owner needs one.
+    A connection is kept for one second: the pages of one poll share it, and between polls the
+    few that a miner's small web server has are free for its owner.
     """
 
     def __init__(self, *, source_address: str | None = None, interface: str | None = None) -> None:
         self._session = ClientSession(
             connector=TCPConnector(
                 limit=CONNECTIONS,
-                force_close=True,
+                keepalive_timeout=KEPT_S,
                 local_addr=(source_address, 0) if source_address else None,
                 socket_factory=_socket_on(interface) if interface else None,
             ),
@@ -59,21 +61,32 @@ class HttpPool:
         """Close every connection."""
         await self._session.close()
 
-    async def get(
+    def digest(self, credential: Credential) -> Login:
+        """Digest authentication for one device, to be kept as long as the device."""
+        return DigestAuthMiddleware(credential.user, credential.password)
+
+    async def request(
         self,
+        method: str,
         url: str,
         *,
         deadline_s: float,
-        credential: Credential | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        login: Login | None = None,
         limit_bytes: int = 1 << 20,
     ) -> WebReply:
-        """Fetch a page, with digest authentication where a credential is given."""
-        digest = (DigestAuthMiddleware(credential.user, credential.password),) if credential else ()
+        """Ask a web server once; see `drivers.api.Web`."""
+        if deadline_s <= 0:
+            raise DeviceTimeout(f"{url}: no time left to ask")
         try:
-            async with self._session.get(
+            async with self._session.request(
+                method,
                 url,
+                headers=headers,
+                data=body,
                 timeout=ClientTimeout(total=deadline_s),
-                middlewares=digest,
+                middlewares=(login,) if isinstance(login, DigestAuthMiddleware) else (),
                 allow_redirects=False,
             ) as response:
                 return await _read(response, url, limit_bytes)

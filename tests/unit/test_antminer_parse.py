@@ -214,7 +214,7 @@ def test_earlier_pools_say_their_age() -> None:
     report = Report({"stats": {"STATS": [HEAD, body()]}})
     reading = parse(report, ID, NOW, earlier).reading
     assert isinstance(reading, MinerReading)
-    assert reading.pools == earlier.pools
+    assert reading.pools == earlier.value
     assert reading.shares_accepted == 7
     assert reading.pools_at == datetime.fromtimestamp(NOW - 30, UTC)
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from drivers import api
-from drivers.api import Check, Endpoint, Expectation, PoolSetting, Receipt, Relation
+from drivers.actions import Check, Expectation, PoolSetting, Receipt, Relation
+from drivers.api import Endpoint
 from drivers.model import HostReading, Identity, Kind, MinerReading, Sample, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

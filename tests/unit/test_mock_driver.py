@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from agent.clock import SystemClock
-from drivers.api import Answer, Driver, PoolSetting, Receipt, capabilities, is_met
+from drivers.actions import Answer, PoolSetting, Receipt, capabilities, is_met
+from drivers.api import Driver
 from drivers.errors import DeviceTimeout, Unreachable
 from drivers.mock import MockMiner, MockReader, mock_identity
 from drivers.model import MinerReading, Reading, State

@@ -61,7 +61,7 @@ def reply(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 
 async def test_a_page() -> None:
     async with serving(reply(b'{"a":1}', "X-Kind: S19")) as (url, requests), HttpPool() as pool:
-        page = await pool.get(url, deadline_s=2)
+        page = await pool.request("GET", url, deadline_s=2)
     assert (page.status, page.body, page.headers["x-kind"]) == (200, b'{"a":1}', "S19")
     assert requests[0].startswith(b"GET /page?x=1 HTTP/1.1\r\n")
     assert b"authorization" not in requests[0].lower()
@@ -70,7 +70,7 @@ async def test_a_page() -> None:
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Oops", "204 No Content", "401 Who"])
 async def test_any_status_is_an_answer(status: str) -> None:
     async with serving(reply(b"", status=status)) as (url, _), HttpPool() as pool:
-        assert (await pool.get(url, deadline_s=2)).status == int(status[:3])
+        assert (await pool.request("GET", url, deadline_s=2)).status == int(status[:3])
 
 
 async def test_a_redirect_is_not_followed() -> None:
@@ -79,7 +79,7 @@ async def test_a_redirect_is_not_followed() -> None:
         requests,
     ):
         async with HttpPool() as pool:
-            page = await pool.get(url, deadline_s=2)
+            page = await pool.request("GET", url, deadline_s=2)
         assert (page.status, page.headers["location"]) == (302, "http://127.65.0.2:1/")
         assert len(requests) == 1
 
@@ -97,7 +97,7 @@ async def test_a_redirect_is_not_followed() -> None:
 async def test_what_is_no_http_is_a_bad_reply(pieces: tuple[bytes, ...]) -> None:
     async with serving(*pieces) as (url, _), HttpPool() as pool:
         with pytest.raises(BadReply) as caught:
-            await pool.get(url, deadline_s=2)
+            await pool.request("GET", url, deadline_s=2)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 700
 
@@ -110,14 +110,14 @@ async def test_a_challenge_that_nobody_understands(challenge: str) -> None:
     asks = reply(b"", f"WWW-Authenticate: Digest {challenge}", status="401 Unauthorized")
     async with serving(asks) as (url, _), HttpPool() as pool:
         with pytest.raises(BadReply):
-            await pool.get(url, deadline_s=2, credential=ROOT)
+            await pool.request("GET", url, deadline_s=2, login=pool.digest(ROOT))
 
 
 @pytest.mark.parametrize("pieces", [(), (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",)])
 async def test_a_connection_that_breaks_is_unreachable(pieces: tuple[bytes, ...]) -> None:
     async with serving(*pieces) as (url, _), HttpPool() as pool:
         with pytest.raises(Unreachable):
-            await pool.get(url, deadline_s=2)
+            await pool.request("GET", url, deadline_s=2)
 
 
 async def test_nobody_listens() -> None:
@@ -125,7 +125,7 @@ async def test_nobody_listens() -> None:
         port = sock.getsockname()[1]
     async with HttpPool() as pool:
         with pytest.raises(Unreachable):
-            await pool.get(f"http://{HOST}:{port}/", deadline_s=2)
+            await pool.request("GET", f"http://{HOST}:{port}/", deadline_s=2)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_a_tarpit_meets_the_deadline(pieces: tuple[bytes, ...]) -> None:
     async with serving(*pieces, hold=True) as (url, _), HttpPool() as pool:
         began = time.monotonic()
         with pytest.raises(DeviceTimeout, match="no whole answer within"):
-            await pool.get(url, deadline_s=0.2)
+            await pool.request("GET", url, deadline_s=0.2)
         assert time.monotonic() - began < 0.5
 
 
@@ -143,15 +143,15 @@ async def test_a_page_over_the_limit_is_cut_short() -> None:
     endless = (b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 600] * 3)
     async with serving(*endless, hold=True) as (url, _), HttpPool() as pool:
         with pytest.raises(BadReply, match="over 1000 bytes"):
-            await pool.get(url, deadline_s=2, limit_bytes=1000)
+            await pool.request("GET", url, deadline_s=2, limit_bytes=1000)
     async with serving(reply(b"x" * 1000)) as (url, _), HttpPool() as pool:
-        assert len((await pool.get(url, deadline_s=2, limit_bytes=1000)).body) == 1000
+        assert len((await pool.request("GET", url, deadline_s=2, limit_bytes=1000)).body) == 1000
 
 
 async def test_a_compressed_page_is_not_unfolded() -> None:
     bomb = gzip.compress(b"0" * 10_000_000)
     async with serving(reply(bomb, "Content-Encoding: gzip")) as (url, _), HttpPool() as pool:
-        page = await pool.get(url, deadline_s=2, limit_bytes=20_000)
+        page = await pool.request("GET", url, deadline_s=2, limit_bytes=20_000)
         assert page.body == bomb
 
 
@@ -164,7 +164,7 @@ async def test_without_descriptors_the_device_is_not_blamed() -> None:
             with suppress(OSError):
                 held.extend(socket.socket() for _ in range(128))
             with pytest.raises(NoResources):
-                await pool.get(f"http://{HOST}:1/", deadline_s=2)
+                await pool.request("GET", f"http://{HOST}:1/", deadline_s=2)
         finally:
             for sock in held:
                 sock.close()
@@ -184,7 +184,7 @@ async def test_the_source_address_is_used() -> None:
     server = await asyncio.start_server(serve, HOST, 0)
     async with server, HttpPool(source_address="127.65.9.9") as pool:
         port = server.sockets[0].getsockname()[1]
-        await pool.get(f"http://{HOST}:{port}/", deadline_s=2)
+        await pool.request("GET", f"http://{HOST}:{port}/", deadline_s=2)
     assert peers == ["127.65.9.9"]
 
 
@@ -203,7 +203,7 @@ async def test_digest(credential: Credential | None, status: int) -> None:
     async with SimServer(site, rpc_port=0, web_port=0, pace=pace) as server, HttpPool() as pool:
         url = f"http://{HOST}:{server.web_port}/cgi-bin/get_system_info.cgi"
         for _ in range(2):
-            page = await pool.get(url, deadline_s=2, credential=credential)
+            page = await pool.request("GET", url, deadline_s=2, login=pool.digest(credential))
             assert page.status == status
         machine = site.at(HOST)
         assert machine
