@@ -231,7 +231,7 @@ class Agent:
         """Read one device for a person on this host."""
         address = str(request.address)
         device = self.inventory.at(address)
-        special = request.driver or request.rpc_port or request.web_port
+        special = request.driver or request.ports
         if device is not None and not special:
             reading = await self.poller.read_now(device)
             return msgspec.json.encode({"identity": device.identity, "reading": reading})
@@ -245,9 +245,7 @@ class Agent:
         if usual is None:
             raise AgentError(f"{address} is in none of this agent's ranges")
         context = self.reach.context(usual)
-        endpoint = Endpoint(
-            address, request.rpc_port or usual.rpc_port, request.web_port or usual.web_port
-        )
+        endpoint = msgspec.structs.replace(usual, address=address, **request.ports)
         if request.driver is None:
             finding = await probe(endpoint, context)
         else:

@@ -55,6 +55,8 @@ host_interval_s = 5
 addresses = "{addresses}"
 rpc_port = {rpc_port}
 web_port = {web_port}
+side_port = {side_port}
+framed_port = {framed_port}
 """
 
 
@@ -74,6 +76,7 @@ class Process:
 
     def __init__(self, *command: str, log: Path) -> None:
         self.log = log
+        self.ports: dict[str, int] = {}
         with log.open("wb") as stderr:
             self.popen = subprocess.Popen(
                 [*STOKER, *command], stdout=subprocess.PIPE, stderr=stderr, text=True
@@ -116,6 +119,8 @@ def simulated(directory: Path, *options: str) -> Iterator[tuple[int, int, Proces
         assert process.popen.stdout
         words = process.popen.stdout.readline().replace(",", "").split()
         assert words, (directory / "sim.err").read_text()
+        names = ("rpc", "web", "side", "framed")
+        process.ports = {f"{name}_port": int(words[words.index(name) + 2]) for name in names}
         yield int(words[words.index("rpc") + 2]), int(words[words.index("web") + 2]), process
     finally:
         process.stop()
@@ -131,6 +136,8 @@ class Node:
             "polling": "",
             "discovery_per_s": 2000,
             "sweep_s": 5,
+            "side_port": 8080,
+            "framed_port": 4433,
         }
         self.directory = directory
         self.config = directory / "stoker.toml"

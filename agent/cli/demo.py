@@ -57,8 +57,13 @@ summary_interval_s = 5
 addresses = "{addresses}"
 rpc_port = {rpc_port}
 web_port = {web_port}
+side_port = {side_port}
+framed_port = {framed_port}
 tags = {{ building = "simulated" }}
 """
+
+
+PORTS = ("rpc", "web", "side", "framed")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -171,8 +176,7 @@ def _configuration(arguments: argparse.Namespace, directory: Path, port: int, re
         broker_port=port,
         interval_s=arguments.interval,
         addresses=f"{first}.0.1-{first}.{last // 256}.{last % 256}",
-        rpc_port=words[words.index("rpc") + 2],
-        web_port=words[words.index("web") + 2],
+        **{f"{name}_port": words[words.index(name) + 2] for name in PORTS},
     )
 
 

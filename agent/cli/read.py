@@ -11,7 +11,7 @@ import msgspec
 import uvloop
 
 from agent.cli.show import show_device
-from agent.cli.target import RPC_PORT, add_ports, add_socket, context, endpoint
+from agent.cli.target import add_ports, add_socket, context, endpoint, ports
 from agent.errors import AgentError
 from agent.local import client
 from drivers.api import Endpoint
@@ -33,15 +33,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Through the agent where one runs, else by ourselves."""
-    where = endpoint(arguments.address, arguments.rpc_port, arguments.web_port)
+    where = endpoint(arguments.address, ports(arguments))
     try:
         found = client.ask(
             arguments.socket,
             op="read",
             address=where.address,
             driver=arguments.driver,
-            rpc_port=where.rpc_port if where.rpc_port != RPC_PORT else None,
-            web_port=arguments.web_port,
+            ports={**ports(arguments), **_other_rpc_port(where)},
         )
     except client.NoAgent:
         found = uvloop.run(_read(where, arguments.driver, arguments.deadline))
@@ -51,6 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         show_device(found)
     return 0
+
+
+def _other_rpc_port(where: Endpoint) -> dict[str, int]:
+    return {"rpc_port": where.rpc_port} if where.rpc_port != Endpoint("").rpc_port else {}
 
 
 async def _read(where: Endpoint, name: str | None, deadline_s: float) -> Any:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from agent import process
 from agent.cli.show import plain, printer
-from agent.cli.target import RPC_PORT, WEB_PORT, add_ports, context
+from agent.cli.target import add_ports, context, ports
 from agent.clock import SystemClock
 from agent.config.ranges import Addresses, RangeError, parse
 from agent.errors import AgentError
@@ -73,7 +73,7 @@ async def _scan(
 ) -> tuple[list[Finding], list[str]]:
     findings: list[Finding] = []
     failures: list[str] = []
-    ports = arguments.rpc_port or RPC_PORT, arguments.web_port or WEB_PORT
+    asked = ports(arguments)
     pacer = Pacer(arguments.per_second, SystemClock())
     async with Network() as network:
         surroundings = context(network, arguments.deadline)
@@ -87,7 +87,7 @@ async def _scan(
             for address in dict.fromkeys(chain(*parts)):
                 await pacer.turn()
                 await lane.until(lambda: lane.busy < arguments.concurrency)
-                lane.put(Endpoint(address, *ports))
+                lane.put(Endpoint(address, **asked))
             await lane.until(lambda: not lane.busy and not len(lane))
             lane.dismiss()
     return findings, failures

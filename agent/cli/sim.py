@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXIT_USAGE = 2
+SIDE_PORT = 8080
+FRAMED_PORT = 4433
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same site")
     parser.add_argument("--rpc-port", type=_port, default=4028, help="0 takes a free port")
     parser.add_argument("--web-port", type=_port, default=80, help="0 takes a free port")
+    free = "0 takes a free port, as does --web-port 0"
+    parser.add_argument("--side-port", type=_port, help=f"default 8080; {free}")
+    parser.add_argument("--framed-port", type=_port, help=f"default 4433; {free}")
     parser.add_argument(
         "--delay-scale", type=_not_negative, default=1.0, help="factor on the thinking times"
     )
@@ -67,6 +72,10 @@ def run(args: argparse.Namespace) -> int:
             site,
             rpc_port=args.rpc_port,
             web_port=args.web_port,
+            more_ports=(
+                _beside(args.web_port, args.side_port, SIDE_PORT),
+                _beside(args.web_port, args.framed_port, FRAMED_PORT),
+            ),
             pace=Pace(delay_scale=args.delay_scale),
             replay=args.replay,
             log=args.log,
@@ -89,12 +98,20 @@ async def _serve(server: SimServer, faults: list[FaultSpec], seconds: float | No
     async with server:
         print(
             f"sim: {site.count} miners on {site.network}, rpc port {server.rpc_port}, "
-            f"web port {server.web_port}, seed {site.seed}",
+            f"web port {server.web_port}, side port {server.side_port}, "
+            f"framed port {server.framed_port}, seed {site.seed}",
             flush=True,
         )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()
+
+
+def _beside(web_port: int, wanted: int | None, default: int) -> int:
+    """A port that nobody asked for is a free one where the web port is."""
+    if wanted is not None:
+        return wanted
+    return default if web_port else 0
 
 
 def _parse_mix(text: str | None) -> dict[str, float] | None:

@@ -13,8 +13,7 @@ from drivers.api import Context, Endpoint
 from drivers.registry import Network
 
 DEFAULT_SOCKET = Path("/run/stoker/control.sock")
-RPC_PORT = 4028
-WEB_PORT = 80
+PORTS = ("rpc_port", "web_port", "side_port", "framed_port")
 _WITH_PORT = re.compile(r"(?P<host>[^:]+):(?P<port>\d{1,5})")
 
 
@@ -36,6 +35,8 @@ def add_ports(parser: argparse.ArgumentParser) -> None:
     """Add the options of the ports and of patience."""
     parser.add_argument("--rpc-port", type=int, metavar="PORT", help="default: 4028")
     parser.add_argument("--web-port", type=int, metavar="PORT", help="default: 80")
+    parser.add_argument("--side-port", type=int, metavar="PORT", help="default: 8080")
+    parser.add_argument("--framed-port", type=int, metavar="PORT", help="default: 4433")
     parser.add_argument(
         "--deadline", type=float, default=5.0, metavar="SECONDS", help="patience for one answer"
     )
@@ -48,15 +49,23 @@ def add_socket(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def endpoint(text: str, rpc_port: int | None, web_port: int | None) -> Endpoint:
+def ports(arguments: argparse.Namespace) -> dict[str, int]:
+    """The ports that were asked for, by their names in `Endpoint`."""
+    asked = {name: getattr(arguments, name) for name in PORTS}
+    return {name: port for name, port in asked.items() if port is not None}
+
+
+def endpoint(text: str, ports: dict[str, int]) -> Endpoint:
     """`10.1.2.3`, `10.1.2.3:4029` or a host name; raises `AgentError` for what is neither."""
     match = _WITH_PORT.fullmatch(text)
-    host, port = (match["host"], int(match["port"])) if match else (text, rpc_port or RPC_PORT)
+    host = match["host"] if match else text
+    if match:
+        ports = {**ports, "rpc_port": int(match["port"])}
     try:
-        found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, ports.get("rpc_port"), socket.AF_INET, socket.SOCK_STREAM)
     except (OSError, UnicodeError, OverflowError) as error:
         raise AgentError(f"{text}: not an address: {error}") from None
-    return Endpoint(str(found[0][4][0]), port, web_port or WEB_PORT)
+    return Endpoint(str(found[0][4][0]), **ports)
 
 
 def context(network: Network, deadline_s: float) -> Context:

@@ -107,6 +107,8 @@ class Range(Section, frozen=True, kw_only=True):
     interface: Interface | None = None
     rpc_port: Port = 4028
     web_port: Port = 80
+    side_port: Port = 8080
+    framed_port: Port = 4433
     tags: dict[str, str] = {}
 
 

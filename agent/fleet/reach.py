@@ -44,12 +44,12 @@ class Reach:
     def endpoints(self) -> Iterator[Endpoint]:
         """Every address of this node, in turn from each /24."""
         for each, address in self.owned:
-            yield Endpoint(address, each.rpc_port, each.web_port)
+            yield _endpoint(each, address)
 
     def endpoint(self, address: str) -> Endpoint | None:
         """An address of this node; None for a foreign one."""
         each = self.owned.find(address)
-        return Endpoint(address, each.rpc_port, each.web_port) if each else None
+        return _endpoint(each, address) if each else None
 
     def context(self, endpoint: Endpoint) -> Context:
         """What a driver at that endpoint is given. Raises KeyError for a foreign address."""
@@ -65,6 +65,16 @@ class Reach:
             memory=self._memory(endpoint),
             deadline_s=self._deadline_s,
         )
+
+
+def _endpoint(each: Range, address: str) -> Endpoint:
+    return Endpoint(
+        address,
+        rpc_port=each.rpc_port,
+        web_port=each.web_port,
+        side_port=each.side_port,
+        framed_port=each.framed_port,
+    )
 
 
 def _way(each: Range) -> _Way:

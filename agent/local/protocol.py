@@ -6,10 +6,11 @@ for `watch` one such line for every reading until the client hangs up.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+PortName = Literal["rpc_port", "web_port", "side_port", "framed_port"]
 LINE_LIMIT_BYTES = 64 * 1024
 
 
@@ -18,8 +19,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     op: Literal["status", "read", "watch"]
     address: str | None = None
-    rpc_port: int | None = None
-    web_port: int | None = None
+    ports: dict[PortName, Annotated[int, msgspec.Meta(ge=1, le=65_535)]] = {}
     driver: str | None = None
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from http import HTTPStatus
 
+import msgspec
+
+from drivers.sim.face import NOT_FOUND, Ask, Web, json_page
+from drivers.sim.face import Page as WebPage
 from drivers.sim.machine import Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
@@ -243,3 +248,26 @@ def boot_log(machine: Machine, now: Snapshot) -> str:
     lines = [f"Booting Linux: {model.name}, {model.file_system}", f"miner id {machine.miner_id}"]
     lines += [f"chain {i}: {model.chips} asics found" for i in range(model.boards)]
     return "\n".join([*lines, f"uptime {now.uptime_s} s"]) + "\n"
+
+
+FRONT_PAGE = b"<html><head><title>Miner</title></head><body></body></html>"
+
+
+def page(machine: Machine, ask: Ask, now: Snapshot) -> WebPage:
+    """The page of a machine at a path, for a client that has shown its password."""
+    if ask.path == "/":
+        return WebPage(HTTPStatus.OK, FRONT_PAGE)
+    if ask.path == "/cgi-bin/log.cgi":
+        return WebPage(HTTPStatus.OK, boot_log(machine, now).encode(), "text/plain")
+    made = PAGES.get(ask.path)
+    if made is None:
+        return NOT_FOUND
+    rated = ask.path in RATED_PAGES
+    return msgspec.structs.replace(
+        json_page(made(machine, now)),
+        ghs=round(now.ghs_5s, 2) if rated else None,
+        elapsed=now.uptime_s if rated else None,
+    )
+
+
+WEB = Web(page, realm="antMiner")

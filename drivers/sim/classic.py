@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from drivers.sim.answers import Asked, Command, Dialect
+from drivers.sim.answers import Asked, Command, Dialect, reply_to
+from drivers.sim.face import Face
 from drivers.sim.protocol import Row
 from drivers.sim.rows import (
     BFGMINER,
@@ -202,3 +203,7 @@ DIALECTS = {
     "bfgminer": Dialect(commands_of(BFGMINER), rate_digits=7),
     "sgminer": Dialect(commands_of(SGMINER), rate_digits=7),
 }
+
+CGMINER_FACE, BFGMINER_FACE, SGMINER_FACE = (
+    Face(rpc=partial(reply_to, dialect)) for dialect in DIALECTS.values()
+)

@@ -6,12 +6,12 @@ import select
 import socket
 import struct
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from drivers.sim.answers import Reply
+from drivers.sim.face import Respond
 from drivers.sim.faults import Fault
 from drivers.sim.machine import Machine
 from drivers.sim.protocol import REQUEST_BYTES
@@ -39,10 +39,6 @@ def reset(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     finally:
         sock.close()
-
-
-Respond = Callable[[Machine, bytes, float], Reply]
-"""Machine, request, moment: the answer."""
 
 
 class Host(Protocol):

@@ -7,7 +7,6 @@ import hmac
 from collections.abc import Callable
 from urllib.request import parse_http_list, parse_keqv_list
 
-REALM = "antMiner"
 NONCE_LIFE_S = 600.0
 
 
@@ -18,26 +17,26 @@ class DigestGate:
         self._secret = secret
         self._clock = clock
 
-    def challenge(self, *, stale: bool = False) -> str:
+    def challenge(self, realm: str, *, stale: bool = False) -> str:
         """The value of `WWW-Authenticate`."""
         suffix = ", stale=true" if stale else ""
         nonce = self._nonce(f"{int(self._clock()):x}")
-        return f'Digest realm="{REALM}", nonce="{nonce}", qop="auth"{suffix}'
+        return f'Digest realm="{realm}", nonce="{nonce}", qop="auth"{suffix}'
 
     def judge(
-        self, header: str, method: str, target: str, credential: tuple[str, str]
+        self, header: str, method: str, target: str, credential: tuple[str, str], realm: str
     ) -> str | None:
         """None where the request may pass, else the challenge to answer it with."""
         scheme, _, rest = header.partition(" ")
         if scheme.lower() != "digest":
-            return self.challenge()
+            return self.challenge(realm)
         try:
             given = parse_keqv_list(parse_http_list(rest))
         except (ValueError, IndexError):
-            return self.challenge()
-        if not _is_right(given, method, target, credential):
-            return self.challenge()
-        return None if self._is_fresh(given["nonce"]) else self.challenge(stale=True)
+            return self.challenge(realm)
+        if not _is_right(given, method, target, credential, realm):
+            return self.challenge(realm)
+        return None if self._is_fresh(given["nonce"]) else self.challenge(realm, stale=True)
 
     def _nonce(self, moment: str) -> str:
         tag = hmac.new(self._secret, moment.encode(), hashlib.sha256).hexdigest()
@@ -50,11 +49,13 @@ class DigestGate:
         return 0 <= self._clock() - int(moment, 16) + 1 <= NONCE_LIFE_S
 
 
-def _is_right(given: dict[str, str], method: str, target: str, credential: tuple[str, str]) -> bool:
+def _is_right(
+    given: dict[str, str], method: str, target: str, credential: tuple[str, str], realm: str
+) -> bool:
     user, password = credential
     if given.get("username") != user or given.get("uri") != target or "nonce" not in given:
         return False
-    first = _md5(f"{user}:{REALM}:{password}")
+    first = _md5(f"{user}:{realm}:{password}")
     second = _md5(f"{method}:{target}")
     middle = [given["nonce"]]
     if given.get("qop") == "auth":

@@ -89,6 +89,9 @@ EVENTS: dict[str, Callable[[Site, str], object]] = {
     "swap": Site.swap,
     "reboot": Site.reboot,
     "remove": Site.remove,
+    "sleep": Site.put_to_sleep,
+    "lose-board": Site.lose_board,
+    "lose-pools": Site.lose_pools,
 }
 
 

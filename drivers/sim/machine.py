@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import math
 import random
+from enum import StrEnum
 
 from drivers.sim.models import Model
-from drivers.sim.physics import Snapshot, Traits, snapshot
+from drivers.sim.physics import Snapshot, Traits, resting, snapshot, without_last_board
 
 MINUTE_S = 60.0
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+
+
+class Condition(StrEnum):
+    """What a machine is doing, or what has happened to it."""
+
+    RUNNING = "running"
+    SLEEPING = "sleeping"
+    """Told to sleep: it answers and hashes nothing."""
+    BOARD_LOST = "board-lost"
+    """Its last board does not answer."""
+    NO_POOL = "no-pool"
+    """No pool answers, so there is nothing to do."""
 
 
 class Pool:
@@ -40,15 +53,19 @@ class Machine:
         self.mac = _mac(seed, index, generation)
         self.serial = _serial(rng)
         self.miner_id = f"{rng.getrandbits(64):016x}"
-        self.hostname = "Antminer" if model.has_web else f"{model.driver.lower()}{index:05d}"
+        self.hostname = model.hostname or f"{model.driver.lower()}{index:05d}"
         self.board_serials = tuple(_serial(rng) for _ in range(model.boards))
         self.frequency_mhz = model.frequency_mhz + 5 * rng.randint(-2, 2)
         self.traits = _traits(rng, model, self.frequency_mhz)
         self.boot_at = epoch - rng.uniform(60 * MINUTE_S, 60 * 24 * 60 * MINUTE_S)
         self.delay_s = rng.uniform(*model.delay_ms) / 1000
         self.pools = _pools(rng, index)
-        self.credential = ("root", "root")
-        """User and password of the web pages, Bitmain's own by default."""
+        self.credential = model.password or ("root", "root")
+        """User and password of the web pages."""
+        self.condition = Condition.RUNNING
+        self.stopped_at = 0.0
+        self.sessions: dict[str, float] = {}
+        """Open sessions of the web side or the RPC: token, and when it was last used."""
         self.stale_at: float | None = None
         """The moment that a frozen machine goes on showing."""
 
@@ -58,8 +75,29 @@ class Machine:
         return self.model.nominal_ghs * self.frequency_mhz / self.model.frequency_mhz
 
     def at(self, now: float) -> Snapshot:
-        """What the machine shows at a moment."""
-        return snapshot(self.traits, self.boot_at, now)
+        """What the machine shows at a moment, in the condition that it is in."""
+        running = snapshot(self.traits, self.boot_at, now)
+        if self.condition is Condition.RUNNING:
+            return running
+        if self.condition is Condition.BOARD_LOST:
+            return without_last_board(running)
+        stopped = snapshot(self.traits, self.boot_at, max(self.stopped_at, self.boot_at))
+        return resting(running, stopped, self.model.standby_w)
+
+    def become(self, condition: Condition, now: float) -> None:
+        """Change what the machine is doing, from this moment on."""
+        self.condition = condition
+        self.stopped_at = now
+
+    def chips_at(self, board: int) -> int:
+        """How many chips of a board (from 0) answer; None do on a lost one."""
+        lost = self.condition is Condition.BOARD_LOST and board == self.model.boards - 1
+        return 0 if lost else self.model.chips
+
+    @property
+    def pool_alive(self) -> bool:
+        """False where no pool answers."""
+        return self.condition is not Condition.NO_POOL
 
 
 def _mac(seed: int, index: int, generation: int) -> str:

@@ -1,8 +1,9 @@
-"""The machine types of the simulated site, read from `models.toml`."""
+"""The machine types of the simulated site, read from the tables in `models/`."""
 
 from __future__ import annotations
 
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 import msgspec
 
@@ -12,7 +13,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     name: str
     dialect: str
-    share: float
+    share: float = 0.0
     nominal_ghs: float
     boards: int
     chips: int
@@ -34,11 +35,14 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     first_fan: int = 1
     share_difficulty: float = 0.0
     """Difficulty of a share; 0 picks the power of two that gives about four a minute."""
-
-    @property
-    def has_web(self) -> bool:
-        """True for the machines with Bitmain's web pages."""
-        return self.dialect == "stock"
+    standby_w: float = 20.0
+    """What the machine draws when it sleeps."""
+    hostname: str = ""
+    """The factory's, for all machines; empty takes the driver's name and the machine's number."""
+    password: tuple[str, str] | None = None
+    """User and password from the factory, where they are not those of the site."""
+    extra: dict[str, str | int | float | bool] = {}
+    """What only the dialect understands."""
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,5 +51,11 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
 
 def load_models() -> dict[str, Model]:
     """All machine types by name."""
-    text = resources.files(__package__).joinpath("models.toml").read_bytes()
-    return {model.name: model for model in msgspec.toml.decode(text, type=_Table).model}
+    folder = resources.files(__package__).joinpath("models")
+    tables = sorted((each for each in folder.iterdir() if each.name.endswith(".toml")), key=_name)
+    found = (msgspec.toml.decode(table.read_bytes(), type=_Table).model for table in tables)
+    return {model.name: model for models in found for model in models}
+
+
+def _name(table: Traversable) -> str:
+    return table.name

@@ -131,6 +131,44 @@ def snapshot(traits: Traits, boot_at: float, now: float) -> Snapshot:
     )
 
 
+def resting(running: Snapshot, stopped: Snapshot, standby_w: float) -> Snapshot:
+    """The machine when it has stopped hashing: counters stand still, boards and fans come down."""
+    uptime_s = running.uptime_s
+    ambient_c = tuple(round(running.inlet_c) + 3 for _ in running.board_c)
+    return msgspec.structs.replace(
+        running,
+        ghs_5s=0.0,
+        ghs_av=stopped.total_mh / 1000 / uptime_s if uptime_s else 0.0,
+        ghs_30m=0.0,
+        total_mh=stopped.total_mh,
+        board_ghs=(0.0,) * len(running.board_ghs),
+        power_w=standby_w,
+        board_c=ambient_c,
+        chip_c=ambient_c,
+        fan_rpm=(0,) * len(running.fan_rpm),
+        accepted=stopped.accepted,
+        rejected=stopped.rejected,
+        stale=stopped.stale,
+        hw_errors=stopped.hw_errors,
+        works=stopped.works,
+        last_share_at=stopped.last_share_at,
+    )
+
+
+def without_last_board(running: Snapshot) -> Snapshot:
+    """The machine without the rate and the heat of its last board; the past is not changed."""
+    *others, lost_ghs = running.board_ghs
+    left = sum(others) / (sum(others) + lost_ghs) if sum(others) else 0.0
+    return msgspec.structs.replace(
+        running,
+        ghs_5s=running.ghs_5s * left,
+        board_ghs=(*others, 0.0),
+        power_w=running.power_w * left,
+        board_c=(*running.board_c[:-1], 0),
+        chip_c=(*running.chip_c[:-1], 0),
+    )
+
+
 def _board_rates(traits: Traits, ghs: float, tick: int) -> tuple[float, ...]:
     weights = [1 + 0.02 * noise(traits.key ^ board, tick) for board in range(traits.boards)]
     scale = ghs / sum(weights)

@@ -8,7 +8,9 @@ import select
 import socket
 from collections.abc import Callable
 
-from drivers.sim.connection import Connection, Pace, Respond, reset
+from drivers.sim.connection import Connection, Pace, reset
+from drivers.sim.face import Respond
+from drivers.sim.faces import face_of
 from drivers.sim.faults import FaultPlan
 from drivers.sim.log import Answered
 from drivers.sim.site import Site
@@ -144,7 +146,7 @@ class RpcServer:
             sock.close()
             return
         machine = self.site.at(address)
-        if machine is None:
+        if machine is None or not face_of(machine.model.dialect).listens_on_rpc:
             reset(sock)
             return
         fault = None if self._faults.idle else self._faults.pick(address)

@@ -9,21 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from drivers.sim import classic, stock
-from drivers.sim.answers import Dialect, Reply, reply_to
-from drivers.sim.connection import Pace, Respond
+from drivers.sim.answers import Reply
+from drivers.sim.asking import Sockets
+from drivers.sim.connection import Pace
 from drivers.sim.digest import DigestGate
+from drivers.sim.face import Face, Respond
+from drivers.sim.faces import face_of
 from drivers.sim.faults import FaultPlan
+from drivers.sim.framed import FramedConnection
 from drivers.sim.log import Answered, AnswerLog
 from drivers.sim.machine import Machine
 from drivers.sim.rpc import RpcServer
 from drivers.sim.site import Site
-from drivers.sim.web import WebServer
+from drivers.sim.web import listener, respond_http
 
 BACKLOG = 4096
 LOG_FLUSH_S = 0.5
 CANNED_LIMIT = 4096
-DIALECTS: dict[str, Dialect] = classic.DIALECTS | stock.DIALECTS
 
 
 class SimError(Exception):
@@ -31,8 +33,11 @@ class SimError(Exception):
 
 
 def respond_live(machine: Machine, data: bytes, now: float) -> Reply:
-    """Answer as the machine is at this moment."""
-    return reply_to(DIALECTS[machine.model.dialect], machine, data, now)
+    """Answer at the RPC port as the machine is at this moment."""
+    face = face_of(machine.model.dialect)
+    if face.http_on_rpc:
+        return respond_http(face.http_on_rpc, machine, data, now)
+    return face.rpc(machine, data, now) if face.rpc else Reply(b"")
 
 
 def respond_canned() -> Respond:
@@ -83,8 +88,14 @@ def listen(port: int, *, deferred: bool = False) -> socket.socket:
     return sock
 
 
+def _face(machine: Machine) -> Face:
+    return face_of(machine.model.dialect)
+
+
 class SimServer:
     """A site on the wire, as an async context manager; port 0 takes a free one.
+
+    The ports are those of `Endpoint`; `more_ports` are side and framed.
 
     `log` names a file for the answers given, `observer` is called with each of them.
     """
@@ -95,6 +106,7 @@ class SimServer:
         *,
         rpc_port: int = 4028,
         web_port: int = 80,
+        more_ports: tuple[int, int] = (0, 0),
         pace: Pace | None = None,
         replay: bool = False,
         log: Path | None = None,
@@ -104,49 +116,78 @@ class SimServer:
         self.faults = FaultPlan(site)
         self.rpc_port = rpc_port
         self.web_port = web_port
+        self.side_port, self.framed_port = more_ports
         self._pace = pace or Pace()
         self._replay = replay
+        self._gate = DigestGate(os.urandom(16), site.clock)
         self._respond = respond_canned() if replay else respond_live
         self._log_path = log
         self._observer = observer
         self._log: AnswerLog | None = None
         self._rpc: RpcServer | None = None
-        self._web: WebServer | None = None
-        self._web_listener: asyncio.Server | None = None
+        self._sides: list[tuple[asyncio.Server, Sockets]] = []
         self._flusher: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> SimServer:
-        """Listen on both ports; afterwards `rpc_port` and `web_port` are the real ones.
+        """Listen on every port; afterwards `rpc_port` and the others are the real ones.
 
         Raises SimError where a port cannot be had, OSError where the log cannot be written.
         """
-        # Only under load: a client that does not speak would wait for a reset in vain.
-        rpc = listen(self.rpc_port, deferred=self._replay)
+        listening: list[socket.socket] = []
         try:
-            web = listen(self.web_port)
-            try:
-                self._log = AnswerLog(self._log_path) if self._log_path else None
-            except OSError:
-                web.close()
-                raise
+            # Only under load: a client that does not speak would wait for a reset in vain.
+            listening.append(listen(self.rpc_port, deferred=self._replay))
+            for port in (self.web_port, self.side_port, self.framed_port):
+                listening.append(listen(port))  # noqa: PERF401  what was opened must be closed
+            self._log = AnswerLog(self._log_path) if self._log_path else None
         except (SimError, OSError):
-            rpc.close()
+            for sock in listening:
+                sock.close()
             raise
-        self.rpc_port, self.web_port = rpc.getsockname()[1], web.getsockname()[1]
-        await self._start(rpc, web)
+        await self._start(*listening)
         return self
 
-    async def _start(self, rpc: socket.socket, web: socket.socket) -> None:
+    async def _start(
+        self, rpc: socket.socket, web: socket.socket, side: socket.socket, framed: socket.socket
+    ) -> None:
         self._flush()
         sink = self._note if self._log or self._observer else None
         self._rpc = RpcServer(self.site, rpc, self._respond, self.faults, self._pace, sink)
         self._rpc.start()
-        gate = DigestGate(os.urandom(16), self.site.clock)
-        self._web = WebServer(self.site, self.web_port, gate, self._pace, sink)
-        loop = asyncio.get_running_loop()
-        self._web_listener = await loop.create_server(
-            self._web.connection, sock=web, backlog=BACKLOG
+        self.rpc_port = self._rpc.port
+        gate = self._gate
+        self.web_port = await self._serve(
+            web, "web", lambda sockets: listener(sockets, lambda m: _face(m).web, gate)
         )
+        self.side_port = await self._serve(
+            side, "side", lambda sockets: listener(sockets, lambda m: _face(m).side, gate)
+        )
+        self.framed_port = await self._serve(
+            framed,
+            "framed",
+            lambda sockets: lambda: FramedConnection(sockets, lambda m: _face(m).framed),
+        )
+
+    async def _serve(
+        self,
+        sock: socket.socket,
+        name: str,
+        made: Callable[[Sockets], Callable[[], asyncio.Protocol]],
+    ) -> int:
+        port: int = sock.getsockname()[1]
+        sink = self._note if self._log or self._observer else None
+        sockets = Sockets(
+            self.site,
+            port,
+            self._pace,
+            lambda machine: self.faults if _face(machine).polled == name else None,
+            sink,
+        )
+        server = await asyncio.get_running_loop().create_server(
+            made(sockets), sock=sock, backlog=BACKLOG
+        )
+        self._sides.append((server, sockets))
+        return port
 
     async def __aexit__(
         self,
@@ -155,12 +196,14 @@ class SimServer:
         trace: TracebackType | None,
     ) -> None:
         """Close every socket and write the log out."""
-        if self._web_listener and self._web and self._rpc:
-            self._web_listener.close()
-            self._web.close()
+        if self._rpc:
             self._rpc.close()
-            await self._web_listener.wait_closed()
-            await asyncio.sleep(0)  # aborted connections close in the loop's next turn
+        for server, sockets in self._sides:
+            server.close()
+            sockets.close()
+        for server, _ in self._sides:
+            await server.wait_closed()
+        await asyncio.sleep(0)  # aborted connections close in the loop's next turn
         if self._flusher:
             self._flusher.cancel()
         if self._log:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
 
-from drivers.sim.machine import Machine
+from drivers.sim.machine import Condition, Machine
 from drivers.sim.models import Model, load_models
 
 WEEK_S = 7 * 86_400.0
@@ -33,7 +33,7 @@ class Site:
         mix: Mapping[str, float] | None = None,
         clock: Callable[[], float] = time.time,
         epoch: float | None = None,
-        credential: tuple[str, str] = ("root", "root"),
+        credential: tuple[str, str] | None = None,
     ) -> None:
         self.seed = seed
         self.network = ipaddress.IPv4Network(network)
@@ -102,6 +102,22 @@ class Site:
         self._present(address)
         self._machines[address] = None
 
+    def put_to_sleep(self, address: str) -> None:
+        """Stop the machine's hashing, as its owner would."""
+        self._present(address).become(Condition.SLEEPING, self.clock())
+
+    def lose_board(self, address: str) -> None:
+        """Have the machine's last board fall silent."""
+        self._present(address).become(Condition.BOARD_LOST, self.clock())
+
+    def lose_pools(self, address: str) -> None:
+        """Have no pool answer the machine."""
+        self._present(address).become(Condition.NO_POOL, self.clock())
+
+    def recover(self, address: str) -> None:
+        """Have the machine run as it did."""
+        self._present(address).become(Condition.RUNNING, self.clock())
+
     def later(self, after_s: float, event: Callable[[str], object], address: str) -> None:
         """Call one of the methods above when the clock has advanced by `after_s`."""
         self._pending.append((self.clock() + after_s, event, address))
@@ -138,7 +154,7 @@ class Site:
 
     def _make(self, index: int, address: str, model: Model, generation: int) -> Machine:
         machine = Machine(self.seed, index, address, model, generation=generation, epoch=self.epoch)
-        machine.credential = self.credential
+        machine.credential = self.credential or machine.credential
         return machine
 
 

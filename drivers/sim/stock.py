@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeVar
 
 from drivers.sim import bitmain
-from drivers.sim.answers import Asked, Command, Dialect
+from drivers.sim.answers import Asked, Command, Dialect, reply_to
+from drivers.sim.face import Face
 from drivers.sim.protocol import Row
 from drivers.sim.rows import WRITES, Answer, difficulty, per_minute, percent, pool_row
 
@@ -282,3 +284,6 @@ DIALECTS = {
         glues_stats=True,
     ),
 }
+
+STOCK = Face(rpc=partial(reply_to, DIALECTS["stock"]), web=bitmain.WEB)
+STOCK_S9 = Face(rpc=partial(reply_to, DIALECTS["stock_s9"]))

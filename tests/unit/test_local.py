@@ -76,9 +76,11 @@ async def test_status(desk):
 
 async def test_read(desk):
     async with desk.open():
-        found = await desk.ask(op="read", address="10.0.0.1", rpc_port=14028, driver="antminer")
+        found = await desk.ask(
+            op="read", address="10.0.0.1", ports={"rpc_port": 14028}, driver="antminer"
+        )
         assert found == {"reading": {"address": "10.0.0.1"}}
-        assert desk.requests == [Request("read", "10.0.0.1", 14028, None, "antminer")]
+        assert desk.requests == [Request("read", "10.0.0.1", {"rpc_port": 14028}, "antminer")]
 
 
 async def test_what_a_device_says_reaches_the_person(desk):

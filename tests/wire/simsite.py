@@ -63,7 +63,14 @@ class OnSite:
     def endpoint(self, number: int = 1) -> Endpoint:
         """Where the machine of that number stands."""
         address = str(self.site.network[number])
-        return Endpoint(address, rpc_port=self.server.rpc_port, web_port=self.server.web_port)
+        server = self.server
+        return Endpoint(
+            address,
+            rpc_port=server.rpc_port,
+            web_port=server.web_port,
+            side_port=server.side_port,
+            framed_port=server.framed_port,
+        )
 
     def machine(self, number: int = 1) -> Any:
         """The simulated machine itself."""

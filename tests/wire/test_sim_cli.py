@@ -39,7 +39,8 @@ async def start(*arguments: str) -> asyncio.subprocess.Process:
 async def ready(process: asyncio.subprocess.Process) -> int:
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
-    pattern = r"sim: 5 miners on 127\.64\.0\.0/16, rpc port (\d+), web port \d+, seed 9\n"
+    ports = r"rpc port (\d+), web port \d+, side port \d+, framed port \d+"
+    pattern = rf"sim: 5 miners on 127\.64\.0\.0/16, {ports}, seed 9\n"
     match = re.fullmatch(pattern, line)
     assert match, line
     return int(match[1])

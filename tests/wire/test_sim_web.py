@@ -186,8 +186,8 @@ def test_any_bytes_are_a_head_or_none(data: bytes) -> None:
 @given(st.text(max_size=100))
 def test_any_authorization_is_judged(header: str) -> None:
     gate = DigestGate(b"secret", lambda: 1e9)
-    assert gate.judge(header, "GET", "/", ("root", "root")) is not None
-    assert gate.judge(f"Digest {header}", "GET", "/", ("root", "root")) is not None
+    assert gate.judge(header, "GET", "/", ("root", "root"), "antMiner") is not None
+    assert gate.judge(f"Digest {header}", "GET", "/", ("root", "root"), "antMiner") is not None
 
 
 async def test_an_old_nonce_is_stale() -> None:
