@@ -152,4 +152,6 @@ class Replay:
 
 
 def as_bytes(answer: Any) -> bytes:
+    if isinstance(answer, bytes):
+        return answer
     return answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
