@@ -68,5 +68,9 @@ async def identify(
 ) -> Finding:
     """Ask the device through a driver chosen by name; raises KeyError for an unknown one."""
     driver = create(name, endpoint, context)
-    identity = await driver.identify()
+    try:
+        identity = await driver.identify()
+    except BaseException:
+        await driver.close()
+        raise
     return Finding(endpoint, name, driver, identity, tuple(map(sys.intern, evidence)))

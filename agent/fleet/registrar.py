@@ -71,6 +71,7 @@ class Registrar:
         async with asyncio.TaskGroup() as group:
             self._lane = Lane("confirm", WORKERS, self._settle_doubt, group)
             self._vacant = Lane("vacant", WORKERS, self._look_again, group)
+            self._leaving = Lane("leaving", WORKERS, self._close, group)
             await asyncio.Event().wait()
 
     def doubted(self, device: Device, due: Due[str], sample: Sample, reason: str) -> None:
@@ -86,7 +87,7 @@ class Registrar:
         context = self._contexts(endpoint)
         try:
             finding = await probe(endpoint, context)
-            sample = await finding.driver.read()
+            sample = await _first_reading(finding)
         except DriverError as error:
             log.debug("nothing found at %s: %s", endpoint.address, error)
             return None
@@ -121,6 +122,7 @@ class Registrar:
         if finding.identity.provisional and not device.identity.provisional:
             tries = self._fruitless[device.address] = self._fruitless.get(device.address, 0) + 1
             if tries < TRIES_BEFORE_UNCONFIRMED:
+                await finding.driver.close()
                 self._publish_provisionally(device, sample)
                 return
         self._fruitless.pop(device.address, None)
@@ -137,7 +139,7 @@ class Registrar:
         """Read once more where the doubt waited long: yet another machine may have come since."""
         if self._clock.monotonic() - doubt.at <= HELD_S:
             return None
-        return await finding.driver.read()
+        return await _first_reading(finding)
 
     async def _enter_late(self, finding: Finding, doubt: Doubt, fresh: Sample) -> Device:
         """Enter by the fresh reading; the held one counts where the fresh one goes on from it."""
@@ -161,6 +163,11 @@ class Registrar:
         except Exception:
             log.exception("discovery failed unexpectedly at %s", endpoint.address)
 
+    async def _close(self, gone: Device) -> None:
+        """Give back what the driver of a device holds that stands there no more."""
+        async with gone.turn:
+            await gone.driver.close()
+
     async def _settle(self, finding: Finding) -> Settled:
         """Enter a finding, after asking the one that has the same identity elsewhere."""
         now = self._clock.now()
@@ -178,6 +185,7 @@ class Registrar:
                 found = await probe(device.endpoint, self._contexts(device.endpoint))
         except DriverError:
             return False
+        await found.driver.close()
         return found.identity.id == device.id
 
     def _enter(self, settled: Settled, sample: Sample, read_at: float) -> Device:
@@ -196,6 +204,7 @@ class Registrar:
         if gone.address != successor.address:
             self.poller.remove(gone.address)
             self._vacant.put(gone.endpoint)
+            self._leaving.put(gone)
         if gone.id == successor.id:
             return
         if not gone.identity.provisional:
@@ -212,3 +221,12 @@ class Registrar:
         stray_id = device.endpoint.provisional_id
         self._sink.reading(msgspec.structs.replace(sample.reading, device_id=stray_id))
         self._sink.gone(stray_id)  # it happened, but no device of that id stands there
+
+
+async def _first_reading(finding: Finding) -> Sample:
+    """Read what was found; a driver that is not kept holds nothing."""
+    try:
+        return await finding.driver.read()
+    except BaseException:
+        await finding.driver.close()
+        raise
