@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 1
 ARGS ?=
 
-.PHONY: run test check format bench soak lock clean
+.PHONY: run test check format bench soak supported lock clean
 
 run: .venv/.stamp
 	$(BIN)/stoker demo $(ARGS)
@@ -27,6 +27,9 @@ bench: .venv/.stamp
 
 soak: .venv/.stamp
 	SOAK_SEED=$(SEED) $(BIN)/pytest tests/soak -s --timeout 1800 $(ARGS)
+
+supported: .venv/.stamp
+	$(BIN)/python packaging/supported.py
 
 lock:
 	uv lock

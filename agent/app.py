@@ -78,7 +78,7 @@ class Agent:
             sdnotify.stopping("delivering what is here")
             for task in tasks:
                 task.cancel()
-            await self._drain()
+            await asyncio.gather(self._drain(), self._release())
             session.cancel()
 
     # --- building ----------------------------------------------------------------------
@@ -193,6 +193,14 @@ class Agent:
         except TimeoutError:
             log.warning("stopped with %d messages undelivered", len(self.outbox))
 
+    async def _release(self) -> None:
+        """Give back the sessions that drivers hold at their devices, as far as time allows."""
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                await asyncio.gather(*(device.driver.close() for device in self.inventory))
+        except TimeoutError:
+            log.warning("stopped with sessions still open at some devices")
+
     # --- small bridges between the parts -----------------------------------------------
 
     def _pump(self) -> None:
@@ -250,5 +258,8 @@ class Agent:
             finding = await probe(endpoint, context)
         else:
             finding = await identify(request.driver, endpoint, context)
-        sample = await finding.driver.read()
+        try:
+            sample = await finding.driver.read()
+        finally:
+            await finding.driver.close()
         return msgspec.json.encode({"identity": finding.identity, "reading": sample.reading})

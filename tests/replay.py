@@ -76,8 +76,12 @@ class Replay:
         self.asked.append(f"rpc {command}")
         if "+" in command and self.recording.get("joins"):
             names = command.split("+")
-            return as_bytes({name: [self._rpc(name, None)] for name in names})
+            return self.joined(names)
         return as_bytes(self._rpc(command, asked.get("parameter")))
+
+    def joined(self, names: list[str]) -> bytes:
+        """The nested form of several commands' answers."""
+        return as_bytes({name: [self._rpc(name, None)] for name in names})
 
     def _rpc(self, command: str, parameter: Any) -> Any:
         answers = self.recording["rpc"]

@@ -64,8 +64,10 @@ async def _read(where: Endpoint, name: str | None, deadline_s: float) -> Any:
                 finding = await probe(where, surroundings)
             else:
                 finding = await identify(name, where, surroundings)
-            sample = await finding.driver.read()
-            await finding.driver.close()
+            try:
+                sample = await finding.driver.read()
+            finally:
+                await finding.driver.close()
         except DriverError as error:
             raise AgentError(f"{where.address}: {type(error).__name__}: {error}") from None
     return msgspec.to_builtins({"identity": finding.identity, "reading": sample.reading})

@@ -9,10 +9,11 @@ import platform
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import agent_load, decoding, exchanging
+from tests.benchmarks import agent_load, decoding, dialects, exchanging
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "decode": decoding.run,
+    "dialects": dialects.run,
     "exchange": exchanging.run,
     "poll": agent_load.run_poll,
     "load": agent_load.run_load,
