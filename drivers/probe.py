@@ -12,6 +12,7 @@ import sys
 import msgspec
 
 from drivers.api import Context, Driver, Endpoint
+from drivers.asic.models import known
 from drivers.errors import Unreachable
 from drivers.model import Identity
 from drivers.registry import create
@@ -47,7 +48,7 @@ async def decide(seen: Sightings) -> str:
     """The name of the driver; what led to it is added to `seen.evidence`."""
     await seen.ask(REPORTS[0])
     for command in REPORTS[1:]:
-        if seen.settled or not seen.speaks_rpc:
+        if seen.settled or not seen.rpc_answers:
             break
         await seen.ask(command)
     if not seen.settled:
@@ -73,4 +74,12 @@ async def identify(
     except BaseException:
         await driver.close()
         raise
-    return Finding(endpoint, name, driver, identity, tuple(map(sys.intern, evidence)))
+    return Finding(endpoint, name, driver, completed(identity), tuple(map(sys.intern, evidence)))
+
+
+def completed(identity: Identity) -> Identity:
+    """The identity with what its model tells: devices seldom say what they hash."""
+    model = known(identity.model)
+    if model is None or identity.algorithm is not None:
+        return identity
+    return msgspec.structs.replace(identity, algorithm=model.algorithm)

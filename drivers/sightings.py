@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 
-import msgspec
-
 from drivers.api import Context, Credential, Endpoint, WebReply
 from drivers.errors import (
     BadReply,
@@ -24,7 +22,10 @@ from drivers.wire.cgminer import CgminerRpc
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import WebClient, by_digest
 
-PAGE_LIMIT_BYTES = 1 << 18
+PAGE_LIMIT_BYTES = TEXT_LIMIT_CHARS = 1 << 18
+SILENT_PATIENCE_S = 2.0
+"""How long the other ports may take where the RPC port was silent: most such addresses are
+empty, and a sweep waits for each of them."""
 FACTORY_CREDENTIALS = (Credential("root", "root"),)
 """For pages behind digest authentication, which is all that a page's existence is asked with."""
 _REALM = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
@@ -41,6 +42,9 @@ class Sightings:
         self.evidence: list[str] = []
         """What was asked and what it showed, in order, for people."""
         self.speaks_rpc = False
+        """A whole answer came from the RPC port, if only a refusal."""
+        self.rpc_answers = False
+        """The RPC port answered the last question with anything at all."""
         self.speaks_http = False
         self.problem: DriverError | None = None
         """Why the RPC port gave nothing."""
@@ -52,10 +56,17 @@ class Sightings:
         """True where the driver is certain: its signs are nobody else's."""
         return self.best is not None and not DRIVERS[self.best].borrowed
 
+    @property
+    def _patience_s(self) -> float:
+        patience_s = self._context.deadline_s
+        somebody = self.speaks_rpc or self.speaks_http
+        return patience_s if somebody else min(patience_s, SILENT_PATIENCE_S)
+
     # --- the RPC port --------------------------------------------------------------------
 
     async def ask(self, command: str) -> None:
         """Ask the RPC port for a report."""
+        self.rpc_answers = False
         try:
             reply = await self._rpc.ask(command)
         except NoResources:
@@ -64,16 +75,16 @@ class Sightings:
             self._fail(f"rpc {command}", error)
             await self._ask_http_on_rpc_port()
         except (DeviceTimeout, Unreachable) as error:
-            self.speaks_rpc = False
             self._fail(f"rpc {command}", error)
         except (BadReply, Refused) as error:
-            # It speaks the protocol if it can refuse in it: another report may do.
+            # A machine that does not know one report, or garbles it, may give another.
+            self.rpc_answers = True
             self.speaks_rpc = self.speaks_rpc or isinstance(error, Refused)
             self._fail(f"rpc {command}", error)
             self._note(Source.RPC, command, str(error).upper())
         else:
-            self.speaks_rpc = True
-            self._note(Source.RPC, command, msgspec.json.encode(reply).decode().upper())
+            self.speaks_rpc = self.rpc_answers = True
+            self._note(Source.RPC, command, str(reply)[:TEXT_LIMIT_CHARS].upper())
 
     async def _ask_http_on_rpc_port(self) -> None:
         client = WebClient(self._endpoint, self._context, port=self._endpoint.rpc_port)
@@ -105,7 +116,7 @@ class Sightings:
                 self._endpoint.framed_port,
                 [framed.request("get.device.info")],
                 length_of=framed.length_of,
-                deadline_s=self._context.deadline_s,
+                deadline_s=self._patience_s,
                 limit_bytes=framed.ANSWER_LIMIT_BYTES,
             )
         except DriverError as error:
@@ -129,9 +140,8 @@ class Sightings:
 
     async def _fetch(self, client: WebClient, path: str) -> WebReply | None:
         try:
-            reply = await client.request(
-                "GET", path, Deadline(self._context.clock, self._context.deadline_s)
-            )
+            deadline = Deadline(self._context.clock, self._patience_s)
+            reply = await client.request("GET", path, deadline)
         except NoResources:
             raise
         except DriverError as error:
