@@ -73,7 +73,13 @@ DRIVERS: dict[str, Spec] = {
         "drivers.asic.whatsminer:Whatsminer",
         Kind.ASIC,
         "MicroBT Whatsminer, API 1 and 2",
-        (says("BTMINER"), says("BITMICRO"), says("WHATSMINER"), sends_to("/cgi-bin/luci")),
+        (
+            says("BTMINER"),
+            says("BITMICRO"),
+            says("WHATSMINER"),
+            says("FACTORY GHS"),
+            sends_to("/cgi-bin/luci"),
+        ),
         borrowed=True,
     ),
     "sealminer": Spec(
@@ -101,6 +107,7 @@ DRIVERS: dict[str, Spec] = {
         (
             says("INTCHAINS_QOMO"),
             says("KDAMINER"),
+            says("INTMINER"),
             page("cloud-box"),
             page('"firmware"', "/mcb/status"),
         ),
@@ -115,7 +122,11 @@ DRIVERS: dict[str, Spec] = {
         "drivers.asic.epic:Epic",
         Kind.ASIC,
         "ePIC UMC",
-        (page("Miner Web Dashboard"), dialogue("Fans Rpm", "/summary")),
+        (
+            page("Miner Web Dashboard"),
+            dialogue("Fans Rpm", "/summary"),
+            dialogue("WorkReceived", "/summary"),
+        ),
     ),
     "axeos": Spec(
         "drivers.asic.axeos:Axeos",
@@ -139,13 +150,13 @@ DRIVERS: dict[str, Spec] = {
         "drivers.asic.iceriver:Iceriver",
         Kind.ASIC,
         "IceRiver",
-        (page("用户界面"),),
+        (page("用户界面"), page('"rtpow"', "/user/userpanel?post=4")),
     ),
     "proto": Spec(
         "drivers.asic.proto:Proto",
         Kind.ASIC,
         "Proto Rig",
-        (page("Proto OS"), page("proto", "/api/v1/system")),
+        (page("Proto OS"), page('"cb_sn"', "/api/v1/system")),
     ),
     "antminer": Spec(
         "drivers.asic.antminer:Antminer",

@@ -2,7 +2,9 @@
 
 Port 4028 has no MAC; `/cgi-bin/get_system_info.cgi` behind digest authentication has it.
 `devs` shows no rate since the S19 and `summary` repeats what `stats` and `pools` say, so
-neither is asked unless `stats` fails. Watts are not reported by this firmware.
+neither is asked unless `stats` fails. Watts are not reported by this firmware, but for the
+newest. What the web pages alone know (mode on some builds, faults, light, serials of the boards)
+is read every few minutes; a machine whose port 4028 is closed is read by the pages alone.
 """
 
 from __future__ import annotations
@@ -18,78 +20,116 @@ from drivers.asic.antminer_answers import (
     parse_system_info,
     words_of,
 )
+from drivers.asic.antminer_boards import type_of
+from drivers.asic.antminer_pages import NOTHING_ASIDE, Aside, parse_aside
 from drivers.asic.cgminer import ask_version
-from drivers.asic.fields import number
-from drivers.errors import AccessDenied, DriverError, Refused
+from drivers.asic.fields import first, number
+from drivers.asic.kept import Kept
+from drivers.errors import DriverError, Refused, Unreachable, Unsupported
 from drivers.model import Identity, MinerReading, Sample
-from drivers.wire.cgminer import CgminerRpc, Report
+from drivers.wire.cgminer import CgminerRpc, Report, rows
+from drivers.wire.deadline import Deadline
+from drivers.wire.pages import WebClient, by_digest
+
+__all__ = ["Antminer", "Pools", "merged", "parse", "parse_page", "parse_system_info"]
 
 COMMANDS = ("stats", "pools")
 FALLBACK_COMMANDS = ("summary", "pools")
 FACTORY_CREDENTIAL = Credential("root", "root")
-SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
-
-
 POOLS_EVERY_S = 45.0
 """Modern firmware wants a connection for each command. Polled every 10 s, most polls then need
 one instead of two; polled every 60 s, each has fresh pools."""
+ASIDE_EVERY_S = 300.0
+ASIDE_RETRY_S = 45.0
+"""A machine that stands still is looked at closely: it may have been told to sleep."""
+ASIDE_SHARE = 0.4
+"""How much of what the RPC left of the deadline the web side may use."""
+WEB_RESTS_S = 300.0
+_ASIDE_PAGES = ("get_miner_conf", "summary", "get_blink_status")
+_POLL_PAGES = ("stats", "pools")
 
 
 class Antminer:
     """A stock Antminer."""
 
-    __slots__ = ("_context", "_endpoint", "_id", "_pools", "_rpc")
+    __slots__ = (
+        *("_aside", "_context", "_endpoint", "_id", "_looked_at", "_pools", "_rpc"),
+        *("_rpc_closed", "_web", "_web_problem", "_web_rests_until"),
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
         self._context = context
         self._rpc = CgminerRpc(endpoint, context.wire, context.clock, context.deadline_s)
+        self._web = WebClient(endpoint, context, enter=by_digest, factory=(FACTORY_CREDENTIAL,))
         self._id = endpoint.provisional_id
         self._pools: Pools | None = None
+        self._aside: Kept[Aside] | None = None
+        self._looked_at = 0.0
+        self._rpc_closed = False
+        self._web_rests_until = 0.0
+        self._web_problem: DriverError | None = None
 
     async def identify(self) -> Identity:
         """By the web page where it opens to us, else by `version` alone: then provisional.
 
         Raises only where neither side answers.
         """
+        self._pools, self._aside, self._web_rests_until = None, None, 0.0
         version: dict[str, Any] = {}
         info: dict[str, Any] = {}
         problems: list[DriverError] = []
         try:
-            version = await ask_version(self._rpc)
+            version = await self._version()
         except DriverError as error:
             problems.append(error)
         try:
-            info = await self._system_info()
+            info = await self._page("get_system_info", self._deadline())
         except DriverError as error:
             problems.append(error)
         if not version and not info:
             raise problems[0]
+        self._rpc_closed = not version and isinstance(problems[0], Unreachable | Refused)
         identity = parse_system_info(version, info, self._endpoint.provisional_id)
         self._id = identity.id
         return identity
 
     async def read(self) -> Sample:
         """`stats`, and `pools` with it where commands join; else `pools` only now and then."""
-        if self._rpc.joins is not False:
-            return self._remember(await self._rpc.ask_all(COMMANDS))
-        try:
-            stats = await self._rpc.ask_all(("stats",))
-        except Refused:
-            return self._remember(await self._rpc.ask_all(FALLBACK_COMMANDS))
-        if self._wants_pools(stats):
-            return self._remember(merged(stats, await self._ask_pools()))
-        return parse(stats, self._id, self._context.clock.now(), self._pools)
+        deadline = self._deadline()
+        if self._rpc_closed:
+            return await self._read_pages(deadline)
+        report, pools = await self._poll(deadline)
+        return await self._complete(report, pools, deadline)
 
-    def _remember(self, report: Report) -> Sample:
-        """Parse a report that holds fresh pools, and keep those for the next polls."""
-        now = self._context.clock.now()
-        sample = parse(report, self._id, now)
-        fresh = "pools" in report.replies and "pools" not in report.cut
-        if fresh and isinstance(sample.reading, MinerReading):
-            words = words_of(*head_and_body(report))
-            self._pools = Pools(sample.reading.pools, now, words, sample.reading.uptime_s)
-        return sample
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    # --- port 4028 -------------------------------------------------------------------------
+
+    async def _version(self) -> dict[str, Any]:
+        """`version`; where it names no model, with the head of `stats` that does."""
+        version = await ask_version(self._rpc)
+        row = (rows(version, "VERSION") or [{}])[0]
+        if type_of(row) is None:
+            try:
+                head, _ = head_and_body(Report({"stats": await self._rpc.ask("stats")}))
+            except DriverError:
+                return version
+            return {"VERSION": [{**head, **row}]}
+        return version
+
+    async def _poll(self, deadline: Deadline) -> tuple[Report, Pools | None]:
+        """What was asked, and earlier pools where none were."""
+        if self._rpc.joins is not False:
+            return await self._rpc.ask_all(COMMANDS, deadline=deadline), None
+        try:
+            stats = await self._rpc.ask_all(("stats",), deadline=deadline)
+        except Refused:
+            return await self._rpc.ask_all(FALLBACK_COMMANDS, deadline=deadline), None
+        if self._wants_pools(stats):
+            return merged(stats, await self._ask_pools(deadline)), None
+        return stats, self._pools
 
     def _wants_pools(self, stats: Report) -> bool:
         head, body = head_and_body(stats)
@@ -97,31 +137,108 @@ class Antminer:
         if pools is None or pools.is_due(now, POOLS_EVERY_S):
             return True
         # A machine that stands still is looked at closely: its pools may be the reason.
-        standing = not number(body.get("GHS 5s"))
-        return standing or not pools.is_of(words_of(head, body), number(body.get("Elapsed")), now)
+        return _stands(body) or not pools.is_of(words_of(head, body), _uptime_s(body), now)
 
-    async def _ask_pools(self) -> Report:
+    async def _ask_pools(self, deadline: Deadline) -> Report:
         try:
-            return await self._rpc.ask_all(("pools",))
+            return await self._rpc.ask_all(("pools",), deadline=deadline)
         except DriverError as error:
             return Report({}, {"pools": error})
 
-    async def close(self) -> None:
-        """Nothing is held."""
+    async def _complete(self, report: Report, pools: Pools | None, deadline: Deadline) -> Sample:
+        """The sample, with what the web side says; fresh pools are kept for the next polls."""
+        now = self._context.clock.now()
+        head, body = head_and_body(report)
+        words, uptime_s = words_of(head, body), _uptime_s(body)
+        if self._wants_aside(body, words, uptime_s, now):
+            await self._look_aside(words, uptime_s, now, deadline)
+        kept = self._aside
+        aside = kept.value if kept and kept.is_of(words, uptime_s, now) else NOTHING_ASIDE
+        if self._web_problem is not None:
+            report = merged(report, Report({}, {"web": self._web_problem}))
+        sample = parse(report, self._id, now, pools, aside)
+        fresh = "pools" in report.replies and "pools" not in report.cut
+        if fresh and isinstance(sample.reading, MinerReading):
+            self._pools = Pools(sample.reading.pools, now, words, sample.reading.uptime_s)
+        return sample
 
-    async def _system_info(self) -> dict[str, Any]:
-        host = f"{self._endpoint.address}:{self._endpoint.web_port}"
-        denied: DriverError = AccessDenied(401, f"{host}: no password opens the web page")
-        for credential in (*self._context.credentials(self._endpoint), FACTORY_CREDENTIAL):
-            page = await self._context.web.request(
-                "GET",
-                f"http://{host}{SYSTEM_INFO}",
-                deadline_s=self._context.deadline_s,
-                login=self._context.web.digest(credential),
-            )
-            if page.status not in (401, 403):
-                return parse_page(page)
-        raise denied
+    # --- the web side ----------------------------------------------------------------------
+
+    def _wants_aside(
+        self, body: Any, words: tuple[str, ...], uptime_s: float | None, now: float
+    ) -> bool:
+        if not body or self._context.clock.monotonic() < self._web_rests_until:
+            return False
+        kept = self._aside
+        if kept is None:
+            return True
+        if not (_stands(body) or not kept.is_of(words, uptime_s, now)):
+            return kept.is_due(now, ASIDE_EVERY_S)
+        return not 0 <= now - self._looked_at < ASIDE_RETRY_S
+
+    async def _look_aside(
+        self, words: tuple[str, ...], uptime_s: float | None, now: float, deadline: Deadline
+    ) -> None:
+        """Read the slow pages in a small share of the time; after a failure they rest."""
+        self._looked_at = now
+        kept = self._aside
+        before = kept.value if kept and kept.is_of(words, uptime_s, now) else NOTHING_ASIDE
+        # The serials of the boards do not change: one look is enough.
+        names = _ASIDE_PAGES if before.serials else (*_ASIDE_PAGES, "stats")
+        try:
+            share = Deadline(self._context.clock, deadline.left_s(ASIDE_SHARE))
+            pages = await self._pages(names, share)
+        except DriverError as error:
+            self._web_rests_until = self._context.clock.monotonic() + WEB_RESTS_S
+            # Old machines and locked-down sites have no web side: nothing is missing there.
+            absent = isinstance(error, Unreachable | Unsupported)
+            self._web_problem = None if absent else error
+            return
+        self._web_problem = None
+        self._aside = Kept(parse_aside(pages.replies, before), now, words, uptime_s)
+
+    async def _read_pages(self, deadline: Deadline) -> Sample:
+        """A machine whose port 4028 is closed, by its pages."""
+        pages = await self._pages((*_POLL_PAGES, *_ASIDE_PAGES), deadline)
+        found = pages.replies
+        stats = _completed(found.get("stats", {}), found.get("summary", {}))
+        report = Report({"stats": stats, "pools": found.get("pools", {})}, pages.errors)
+        return parse(report, self._id, self._context.clock.now(), aside=parse_aside(found))
+
+    async def _pages(self, names: tuple[str, ...], deadline: Deadline) -> Report:
+        found = await self._web.pages([_path(name) for name in names], deadline)
+        by_path = {_path(name): name for name in names}
+        pages = {by_path[path]: page for path, page in found.replies.items()}
+        errors = {by_path[path]: error for path, error in found.errors.items()}
+        return Report({k: v for k, v in pages.items() if isinstance(v, dict)}, errors)
+
+    async def _page(self, name: str, deadline: Deadline) -> dict[str, Any]:
+        return parse_page(await self._web.request("GET", _path(name), deadline))
+
+    def _deadline(self) -> Deadline:
+        return Deadline(self._context.clock, self._context.deadline_s)
+
+
+def _path(name: str) -> str:
+    return f"/cgi-bin/{name}.cgi"
+
+
+def _stands(body: Any) -> bool:
+    return not number(first(body, ("GHS 5s", "rate_5s", "MHS 5s")))
+
+
+def _uptime_s(body: Any) -> float | None:
+    return number(first(body, ("Elapsed", "elapsed")))
+
+
+def _completed(stats: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
+    """`stats.cgi` with the rates and errors that stand in `summary.cgi`, or these alone."""
+    body = {**_first(summary, "SUMMARY"), **_first(stats, "STATS")}
+    return {"INFO": stats.get("INFO") or summary.get("INFO"), "STATS": [body] if body else []}
+
+
+def _first(page: dict[str, Any], section: str) -> dict[str, Any]:
+    return (rows(page, section) or [{}])[0]
 
 
 def merged(one: Report, other: Report) -> Report:

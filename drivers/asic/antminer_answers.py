@@ -1,21 +1,34 @@
-"""What Bitmain's stock firmware answers: `stats`, `pools`, its system information. Pure."""
+"""What Bitmain's stock firmware answers: `stats`, `pools`, its web pages. Pure.
+
+Port 4028 gives no MAC, and no mode on some builds; the web pages have them. Both sides are read
+into the same reading.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from drivers.api import WebReply
 from drivers.asic import parts
+from drivers.asic.antminer_boards import (
+    board_faults,
+    fans,
+    listed_boards,
+    numbered_boards,
+    rate,
+    type_of,
+    unit_ths,
+)
+from drivers.asic.antminer_pages import NOTHING_ASIDE, Aside, pool_of_page
 from drivers.asic.cgminer import missing, parse_identity
 from drivers.asic.cgminer import parse as parse_classic
 from drivers.asic.fields import (
-    THS_PER_RATE_UNIT,
     Row,
     common,
-    corners,
     first,
     highest,
     integer,
@@ -23,7 +36,6 @@ from drivers.asic.fields import (
     miner_id,
     number,
     positive,
-    scaled,
     text,
 )
 from drivers.asic.kept import Kept
@@ -31,22 +43,30 @@ from drivers.asic.models import Model, known
 from drivers.errors import BadReply
 from drivers.model import (
     Board,
-    Fan,
     Fault,
     Fingerprint,
     Identity,
     Kind,
     MinerReading,
     Pool,
+    PowerSource,
     Sample,
     State,
 )
 from drivers.wire.cgminer import Report, rows
 
 Pools = Kept[tuple[Pool, ...]]
-_FANS = tuple((at, f"fan{at}") for at in range(1, 9))
 _MODES = {0: "normal", 1: "sleep", 2: "high", 3: "low"}
 _SLEEPING = 1
+_MODE_KEYS = ("miner_mode", "miner-mode")
+_SUFFIX = re.compile(r"\s*\([^()]*\)\s*$")
+FAULTS_LIMIT = 64
+SERIALS = ("serinum", "serial_no", "serialno")
+"""`serial_no` on an S19 XP of 2025, `serinum` on an S21 of the same year."""
+BUILDS = ("system_filesystem_version", "file_system_version")
+
+
+# --- identity ----------------------------------------------------------------------------------
 
 
 def parse_page(page: WebReply) -> dict[str, Any]:
@@ -65,9 +85,9 @@ def parse_system_info(
     """Put together what `version` and `get_system_info.cgi` say; either may be empty."""
     classic = parse_identity(version, provisional_id)
     row = (rows(version, "VERSION") or [{}])[0]
-    address = mac(info.get("macaddr"))
-    serial = text(first(info, ("serinum", "serialno")))
-    build = first(info, ("system_filesystem_version",)) or row.get("CompileTime")
+    address = mac(info.get("macaddr")) or classic.mac
+    serial = text(first(info, SERIALS))
+    build = first(info, BUILDS) or row.get("CompileTime")
     return Identity(
         id=miner_id(address, serial, provisional_id),
         kind=Kind.ASIC,
@@ -82,143 +102,171 @@ def parse_system_info(
     )
 
 
-def parse(report: Report, device_id: str, taken_at: float, earlier: Pools | None = None) -> Sample:
+# --- what a poll brought -----------------------------------------------------------------------
+
+
+def parse(
+    report: Report,
+    device_id: str,
+    taken_at: float,
+    earlier: Pools | None = None,
+    aside: Aside = NOTHING_ASIDE,
+) -> Sample:
     """Read `stats` and `pools`, or the pools of an earlier poll.
 
     Without `stats`: whatever the classic dialect makes of the rest.
     """
-    stats = rows(report.replies.get("stats", {}), "STATS")
-    if not stats:
+    head, body = head_and_body(report)
+    if not head and not body:
         return parse_classic(report, device_id, taken_at)
-    head, body = stats[0], stats[-1]
-    model = known(text(head.get("Type")))
-    boards = _boards(body, model)
-    pools = (
-        earlier.value if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
-    )
-    scale = _scale(body)
-    hashrate_ths = scaled(body.get("GHS 5s"), scale)
-    uptime_s = number(body.get("Elapsed"))
-    chips = [board.chips for board in boards if board.chips is not None]
-    mode = integer(body.get("miner_mode"))
-    state = parts.mining_state(hashrate_ths, uptime_s, pools, chips=sum(chips) if chips else None)
+    name = type_of(head)
+    model = model_of(name)
+    scale = unit_ths(body, name, model)
+    listed = "chain" in body or "rate_5s" in body
+    boards = (listed_boards if listed else numbered_boards)(body, model, scale)
+    pools = earlier.value if earlier else _pools(report)
+    hashrate_ths = _rate_of(body, _NOW, scale)
+    uptime_s = number(first(body, ("Elapsed", "elapsed")))
+    watts = positive(first(body, ("watt", "power")))
+    mode = _mode(body, aside, hashrate_ths)
+    state = _state(mode, hashrate_ths, uptime_s, pools, boards)
     reading = MinerReading(
         device_id=device_id,
         kind=Kind.ASIC,
         taken_at=datetime.fromtimestamp(taken_at, UTC),
-        state=State.SLEEPING if mode == _SLEEPING else state,
-        mode=None if mode is None else _MODES.get(mode, str(mode)),
+        state=state,
+        mode=_mode_word(mode, body, aside),
         hashrate_ths=hashrate_ths,
-        hashrate_avg_ths=scaled(body.get("GHS av"), scale),
-        hashrate_nominal_ths=scaled(body.get("total_rateideal"), scale),
+        hashrate_avg_ths=_rate_of(body, _AVERAGE, scale),
+        hashrate_nominal_ths=_nominal(body, scale),
         uptime_s=uptime_s,
+        power_w=watts,
+        power_source=PowerSource.REPORTED if watts else None,
         chip_temp_max_c=highest(board.chip_temp_c for board in boards),
         shares_accepted=parts.total(pools, "accepted"),
         shares_rejected=parts.total(pools, "rejected"),
         shares_stale=parts.total(pools, "stale"),
-        hw_errors=integer(body.get("no_matching_work")),
-        boards=boards,
-        fans=_fans(body),
+        hw_errors=integer(first(body, ("no_matching_work", "hw_all"))),
+        locating=aside.locating,
+        boards=_with_serials(boards, aside.serials),
+        fans=fans(body, model, name),
         pools=pools,
         pools_at=datetime.fromtimestamp(earlier.at, UTC) if earlier else None,
-        faults=_faults(boards) if mode != _SLEEPING else (),
+        faults=_faults(body, boards, aside, asleep=state is State.SLEEPING),
         missing=missing(report),
     )
     return Sample(reading, _fingerprint(head, body, reading))
 
 
-def _scale(body: Row) -> float:
-    unit = body.get("rate_unit")
-    return THS_PER_RATE_UNIT.get(unit[:2].upper() if isinstance(unit, str) else "GH", 1e-3)
+def model_of(name: str | None) -> Model | None:
+    """What is known of a model, whatever its firmware added in brackets."""
+    return known(name) or (known(_SUFFIX.sub("", name)) if name else None)
 
 
-class _Keys(NamedTuple):
-    """The keys of one chain in STATS; made once, for every poll looks them up."""
-
-    at: int
-    chips: str
-    rate: str
-    chip_corners: str
-    chip: str
-    board_corners: str
-    board: str
-    frequencies: tuple[str, str]
-    hw_errors: str
-
-
-_CHAIN_KEYS = tuple(
-    _Keys(
-        at=at,
-        chips=f"chain_acn{at}",
-        rate=f"chain_rate{at}",
-        chip_corners=f"temp_chip{at}",
-        chip=f"temp2_{at}",
-        board_corners=f"temp_pcb{at}",
-        board=f"temp{at}",
-        frequencies=(f"freq_avg{at}", f"freq{at}"),
-        hw_errors=f"chain_hw{at}",
-    )
-    for at in range(1, 17)
+_NOW = (("GHS 5s", None), ("rate_5s", None), ("MHS 5s", 1e-6), ("KHS 5s", 1e-9), ("THS 5s", 1.0))
+_AVERAGE = (
+    ("GHS av", None),
+    ("rate_avg", None),
+    ("MHS av", 1e-6),
+    ("KHS av", 1e-9),
+    ("THS av", 1.0),
 )
 
 
-def _boards(body: Row, model: Model | None) -> tuple[Board, ...]:
-    """The boards of the model, and any beyond them that shows chips."""
-    places = [keys for keys in _CHAIN_KEYS if keys.chips in body]
-    shown = [keys for keys in places if integer(body[keys.chips])]
-    # The S9 family numbers its boards from 6: what shows chips counts before what is expected.
-    expected = model.boards or 0 if model else 0
-    if expected > len(shown):
-        silent = [keys for keys in places if keys not in shown]
-        shown = sorted(shown + silent[: expected - len(shown)])
-    chips = model.chips if model else None
-    scale = _scale(body)
-    return tuple(_board(body, keys, chips, scale) for keys in shown)
+def _rate_of(body: Row, names: tuple[tuple[str, float | None], ...], scale: float) -> float | None:
+    for name, fixed in names:
+        if name in body:
+            return rate(body[name], fixed or scale)
+    return None
 
 
-def _board(body: Row, keys: _Keys, chips_expected: int | None, scale: float) -> Board:
-    chip_temps = (corners(body.get(keys.chip_corners)), positive(body.get(keys.chip)))
-    board_temps = (corners(body.get(keys.board_corners)), positive(body.get(keys.board)))
-    return Board(
-        index=keys.at,
-        hashrate_ths=scaled(body.get(keys.rate), scale),
-        chips=integer(body.get(keys.chips)),
-        chips_expected=chips_expected,
-        board_temp_c=highest(board_temps),
-        chip_temp_c=highest(chip_temps),
-        frequency_mhz=positive(first(body, keys.frequencies)),
-        hw_errors=integer(body.get(keys.hw_errors)),
-    )
+def _nominal(body: Row, scale: float) -> float | None:
+    """The rate that the firmware means to reach; an L9 gives it in GH/s among its MH/s."""
+    value = positive(first(body, ("total_rateideal", "rate_ideal")))
+    small = value is not None and value < 100 and scale == 1e-6 and "rate_unit" not in body
+    return rate(value, 1e-3 if small else scale)
 
 
-def _fans(body: Row) -> tuple[Fan, ...]:
-    """Turning fans, and standing ones up to `fan_num`: places without a fan say 0 as well."""
-    speeds = {at: rpm for at, key in _FANS if (rpm := integer(body.get(key))) is not None}
-    turning = [at for at, rpm in speeds.items() if rpm > 0]
-    standing = [at for at, rpm in speeds.items() if rpm <= 0]
-    count = integer(body.get("fan_num")) or len(turning)
-    present = turning + standing[: max(0, count - len(turning))]
-    return tuple(Fan(at, speeds[at]) for at in sorted(present))
+def _mode(body: Row, aside: Aside, hashrate_ths: float | None) -> int | None:
+    """The poll's own word; else what is configured, unless a hash rate says otherwise."""
+    mode = integer(first(body, _MODE_KEYS))
+    if mode is not None:
+        return mode
+    # A mode can be configured without effect: builds differ in the key that they obey.
+    contradicted = aside.mode == _SLEEPING and bool(hashrate_ths)
+    return None if contradicted else aside.mode
 
 
-def _faults(boards: tuple[Board, ...]) -> tuple[Fault, ...]:
+def _mode_word(mode: int | None, body: Row, aside: Aside) -> str | None:
+    if mode is None:
+        return None
+    word = _MODES.get(mode, str(mode))
+    level = integer(body.get("freq-level")) or aside.level
+    return f"{word}, {level} %" if level and 0 < level < 100 and mode != _SLEEPING else word
+
+
+def _state(
+    mode: int | None,
+    hashrate_ths: float | None,
+    uptime_s: float | None,
+    pools: tuple[Pool, ...],
+    boards: tuple[Board, ...],
+) -> State:
+    if mode == _SLEEPING:
+        return State.SLEEPING
+    chips = [board.chips for board in boards if board.chips is not None]
+    return parts.mining_state(hashrate_ths, uptime_s, pools, chips=sum(chips) if chips else None)
+
+
+def _faults(
+    body: Row, boards: tuple[Board, ...], aside: Aside, *, asleep: bool
+) -> tuple[Fault, ...]:
+    seen = () if asleep else board_faults(body, boards)
+    return (*seen, *aside.faults)[:FAULTS_LIMIT]
+
+
+def _with_serials(boards: tuple[Board, ...], serials: dict[int, str]) -> tuple[Board, ...]:
+    if not serials:
+        return boards
     return tuple(
-        Fault(None, f"board {board.index}: {board.chips} of {board.chips_expected} chips answer")
+        msgspec.structs.replace(board, serial=board.serial or serials.get(board.index))
         for board in boards
-        if board.chips_expected and board.chips is not None and board.chips < board.chips_expected
     )
+
+
+def _pools(report: Report) -> tuple[Pool, ...]:
+    found = rows(report.replies.get("pools", {}), "POOLS")[:16]
+    if found and "url" in found[0]:
+        return tuple(pool_of_page(row) for row in found if row.get("url"))
+    return parts.pools(found)
+
+
+# --- who answers -------------------------------------------------------------------------------
+
+_BODY_KEYS = ("GHS 5s", "rate_5s", "chain_acn1", "chain", "MHS 5s", "GHS av", "chain_rate1")
 
 
 def head_and_body(report: Report) -> tuple[Row, Row]:
-    """The two objects of STATS: what the machine is, and what it does; empty where absent."""
-    stats = rows(report.replies.get("stats", {}), "STATS") or [{}]
-    return stats[0], stats[-1]
+    """What the machine is, and what it does; empty where absent.
+
+    Old cgminer adds objects for the pools behind the two, the new form has the first in INFO.
+    """
+    reply = report.replies.get("stats", {})
+    found = rows(reply, "STATS")
+    if not found:
+        return {}, {}
+    body = next((row for row in found if any(key in row for key in _BODY_KEYS)), found[-1])
+    info = reply.get("INFO")
+    if not isinstance(info, dict):
+        return next((row for row in found if "Type" in row), found[0]), body
+    keys = {"Type": "type", "CompileTime": "CompileTime", "Miner": "miner_version"}
+    return {key: info.get(name) for key, name in keys.items()}, body
 
 
 def words_of(head: Row, body: Row) -> tuple[str, ...]:
     """What a machine calls itself: type, builds, and its id where the firmware has one."""
     words = (head.get("Type"), head.get("CompileTime"), head.get("Miner"), body.get("miner_id"))
-    return tuple(map(str, words))
+    return tuple(str(word)[:64] for word in words)
 
 
 def _fingerprint(head: Row, body: Row, reading: MinerReading) -> Fingerprint:

@@ -1,7 +1,8 @@
 """Classic cgminer and its descendants (bmminer, bfgminer, sgminer): the generic dialect.
 
 What any firmware with `summary`, `devs`, `pools` and `stats` gives is read here, so that an
-unknown machine still shows something. Source: cgminer's API-README.
+unknown or old machine still shows something. Source: cgminer's API-README and api.c; what the
+drivers add of their own is in `devices.py`, what their names tell in `breeds.py`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from drivers.api import Context, Endpoint
-from drivers.asic import parts
+from drivers.asic import breeds, devices, parts
 from drivers.asic.fields import (
+    THS_PER,
     Row,
     common,
     first,
@@ -23,17 +25,32 @@ from drivers.asic.fields import (
     miner_id,
     number,
     positive,
+    scaled,
 )
 from drivers.errors import BadReply, DriverError, Refused, WrongProtocol
-from drivers.model import Board, Fan, Fingerprint, Identity, Kind, MinerReading, Sample
+from drivers.model import (
+    Board,
+    Fingerprint,
+    Identity,
+    Kind,
+    MinerReading,
+    Pool,
+    Sample,
+    State,
+)
 from drivers.wire.cgminer import CgminerRpc, Report, rows
 
 COMMANDS = ("summary", "devs", "pools", "stats")
+NAMING_COMMANDS = ("devdetails", "stats", "devs", "summary")
+"""What tells of a machine whose `version` names no model."""
 PROGRAMS = ("CGMiner", "BMMiner", "BFGMiner", "SGMiner", "Miner")
 """Keys of VERSION that name the program and carry its version."""
-_UNITS = ("ASC", "PGA", "GPU")
-_TEMPERATURES = ("Temperature", "Tenperature")  # the second is how bmminer spells it
-_FANS = tuple((at, f"fan{at}") for at in range(1, 17))
+_NAMED_PROGRAMS = ("bfgminer", "sgminer")
+"""Forks that keep the key `CGMiner` and write their own name as `Miner`."""
+_ADDRESSES = ("MAC", "macaddress", "Netid")
+"""The MAC in `version`; in `summary` of iBeLink and MinerVa (seen in recordings)."""
+_WORKING_S = 600.0
+"""A device whose last valid work is as fresh as this is mining, whether it gives a rate or not."""
 
 
 class Cgminer:
@@ -48,11 +65,33 @@ class Cgminer:
         self._id = endpoint.provisional_id
 
     async def identify(self) -> Identity:
-        """By `version`; most descendants carry no MAC there, so the id stays provisional."""
-        version = await ask_version(self._rpc)
+        """By `version`, and by what the devices are called where that names no model.
+
+        Most descendants carry no MAC, so the id stays provisional. Raises only where
+        nothing answers.
+        """
+        problem: DriverError | None = None
+        version: dict[str, Any] = {}
+        try:
+            version = await ask_version(self._rpc)
+        except (BadReply, Refused) as error:
+            problem = error
         identity = parse_identity(version, self._endpoint.provisional_id)
+        if identity.model is None or identity.make is None:
+            identity = await self._ask_devices(version, identity, problem)
         self._id = identity.id
         return identity
+
+    async def _ask_devices(
+        self, version: dict[str, Any], identity: Identity, problem: DriverError | None
+    ) -> Identity:
+        try:
+            report = await self._rpc.ask_all(NAMING_COMMANDS)
+        except DriverError:
+            if problem is not None:
+                raise problem from None
+            return identity
+        return parse_identity(version, self._endpoint.provisional_id, report)
 
     async def read(self) -> Sample:
         """One joined question where the firmware allows it."""
@@ -73,50 +112,77 @@ async def ask_version(rpc: CgminerRpc) -> dict[str, Any]:
         return {"VERSION": rows(await rpc.ask("stats"), "STATS")[:1]}
 
 
-def parse_identity(version: dict[str, Any], provisional_id: str) -> Identity:
-    """Read an answer to `version`."""
+def parse_identity(
+    version: dict[str, Any], provisional_id: str, report: Report | None = None
+) -> Identity:
+    """Read an answer to `version`, and what other commands tell of the devices."""
     row = (rows(version, "VERSION") or [{}])[0]
-    program = next((name for name in PROGRAMS if name in row), None)
-    model = common(first(row, ("Type", "PROD", "MODEL")))
-    address = mac(row.get("MAC"))
+    told = report or Report({})
+    head = breeds.type_in(told)
+    summary = _row(told, "summary", "SUMMARY")
+    model = common(first(row, ("Type", "PROD", "MODEL"))) or common(head.get("Type"))
+    names = [*([model] if model else []), *breeds.names_in(told)]
+    breed = breeds.of_names(names)
+    program, build = _program(row)
+    address = next(filter(None, (mac(first(at, _ADDRESSES)) for at in (row, summary))), None)
     return Identity(
         id=miner_id(address, None, provisional_id),
         kind=Kind.ASIC,
-        model=model,
-        firmware=program.lower() if program and program != "Miner" else None,
-        firmware_version=common(row[program]) if program else None,
+        make=breed.make,
+        model=model or breeds.model_in(told) or breed.model,
+        firmware=program,
+        firmware_version=build,
         mac=address,
+        algorithm=breed.algorithm,
     )
+
+
+def _program(row: Row) -> tuple[str | None, str | None]:
+    """Name and version of the mining program."""
+    named = str(row.get("Miner", "")).lower()
+    fork = next((name for name in _NAMED_PROGRAMS if named.startswith(name)), None)
+    if fork:
+        return fork, common(row.get("CGMiner")) or common(named[len(fork) :])
+    program = next((name for name in PROGRAMS if name in row), None)
+    if program is None:
+        return None, None
+    return program.lower() if program != "Miner" else None, common(row[program])
 
 
 def parse(report: Report, device_id: str, taken_at: float) -> Sample:
     """Read what the four commands brought, whichever of them did."""
     summary = _row(report, "summary", "SUMMARY")
-    devices = rows(report.replies.get("devs", {}), "DEVS")
-    stats = _statistics(report)
-    pools = parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
-    boards = tuple(_board(at, row) for at, row in enumerate(devices))
-    hashrate_ths = hashrate_now_ths(summary)
-    uptime_s = number(first(summary, ("Elapsed",)) or stats.get("Elapsed"))
+    rows_of_devices = devices.numbered(report.replies.get("devs", {}), "DEVS")
+    stats = devices.numbered(report.replies.get("stats", {}), "STATS")
+    units = devices.units(rows_of_devices, stats)
+    body = _body(stats)
+    pools = parts.pools(devices.numbered(report.replies.get("pools", {}), "POOLS"))
+    scale = stats_scale(body)
+    boards = devices.chains(body, scale)
+    if len(boards) < len(units) or not boards:  # chains of one device say more than that device
+        boards = tuple(devices.board(at, row) for at, row in enumerate(units))
+    hashrate_ths = _rate_now(summary, body, boards, scale)
+    uptime_s = _uptime_s(summary, stats, units)
     reading = MinerReading(
         device_id=device_id,
         kind=Kind.ASIC,
         taken_at=datetime.fromtimestamp(taken_at, UTC),
-        state=parts.mining_state(hashrate_ths, uptime_s, pools),
+        state=_state(report, hashrate_ths, uptime_s, pools, units),
         hashrate_ths=hashrate_ths,
-        hashrate_avg_ths=hashrate_average_ths(summary),
+        hashrate_avg_ths=_rate_average(summary, body, scale),
         uptime_s=uptime_s,
         chip_temp_max_c=highest(board.chip_temp_c for board in boards),
-        shares_accepted=integer(summary.get("Accepted")),
-        shares_rejected=integer(summary.get("Rejected")),
-        shares_stale=integer(summary.get("Stale")),
+        shares_accepted=_counter(summary, "Accepted", pools, "accepted"),
+        shares_rejected=_counter(summary, "Rejected", pools, "rejected"),
+        shares_stale=_counter(summary, "Stale", pools, "stale"),
         hw_errors=integer(summary.get("Hardware Errors")),
         boards=boards,
-        fans=_fans(stats, devices),
+        fans=devices.fans(rows_of_devices, stats),
         pools=pools,
+        faults=devices.faults(units),
         missing=missing(report),
     )
-    return Sample(reading, _fingerprint(reading, devices))
+    return Sample(reading, _fingerprint(reading, units))
 
 
 def missing(report: Report) -> tuple[str, ...]:
@@ -135,44 +201,89 @@ def _row(report: Report, command: str, section: str) -> dict[str, Any]:
     return next(iter(rows(report.replies.get(command, {}), section)), {})
 
 
-def _statistics(report: Report) -> dict[str, Any]:
-    """All objects of STATS as one; the first occurrence of a key counts (pools follow boards)."""
-    found: dict[str, Any] = {}
-    for row in rows(report.replies.get("stats", {}), "STATS"):
-        for key, value in row.items():
-            found.setdefault(key, value)
-    return found
+_SCALES = {"L3": 1e-3, "D1": 1e-3, "X3": 1e-6}
+"""By how much less than its name `GHS` says, by the ID that Bitmain gave its machine in `stats`:
+the L3 and the D3 show MH/s so, the X3 kH/s (their rates in recordings beside their data sheets)."""
 
 
-def _board(at: int, row: Row) -> Board:
-    number_of_unit = first(row, _UNITS)
-    index = integer(number_of_unit)
-    return Board(
-        index=at if index is None else index,
-        hashrate_ths=hashrate_now_ths(row),
-        # The dialect has one temperature for each device and does not say of what.
-        chip_temp_c=positive(first(row, _TEMPERATURES)),
-        frequency_mhz=positive(first(row, ("Frequency", "GPU Clock"))),
-        hw_errors=integer(row.get("Hardware Errors")),
-    )
+def stats_scale(body: Row) -> float:
+    """TH/s for each unit of what `stats` and `summary` call GHS."""
+    name = str(body.get("ID", "")).rstrip("0123456789")
+    full = str(body.get("ID", ""))[:2]
+    return THS_PER["GHS"] * (_SCALES.get(full, 1.0) if len(name) <= 2 else 1.0)
 
 
-def _fans(stats: Row, devices: list[dict[str, Any]]) -> tuple[Fan, ...]:
-    from_stats = tuple(Fan(at, rpm) for at, key in _FANS if (rpm := integer(stats.get(key))))
-    if from_stats:
-        return from_stats
-    return tuple(
-        Fan(at, rpm)
-        for at, row in enumerate(devices)
-        if (rpm := integer(row.get("Fan Speed"))) is not None  # sgminer: one a card, in rpm
-    )
+def _body(stats: list[dict[str, Any]]) -> Row:
+    """The row of `stats` that speaks for a whole machine, as Bitmain's does; empty without one."""
+    return next((row for row in stats if "chain_acn1" in row or "GHS 5s" in row), {})
 
 
-def _fingerprint(reading: MinerReading, devices: list[dict[str, Any]]) -> Fingerprint:
-    names = (f"{row.get('Name')}{row.get('ID')}" for row in devices)
+def _rate_now(summary: Row, body: Row, boards: tuple[Board, ...], scale: float) -> float | None:
+    for row in (summary, body):
+        rate = hashrate_now_ths(row)
+        if rate is not None:
+            return rate if not _in_ghs(row) else scaled(rate, scale / THS_PER["GHS"])
+    rates = [board.hashrate_ths for board in boards]
+    known = [rate for rate in rates if rate is not None]
+    # The totals of the oldest programs have the mean alone; their devices have the short window.
+    return scaled(sum(known), 1.0) if known and len(known) == len(rates) else None
+
+
+def _in_ghs(row: Row) -> bool:
+    return "GHS 5s" in row or "GHS av" in row
+
+
+def _rate_average(summary: Row, body: Row, scale: float) -> float | None:
+    for row in (summary, body):
+        rate = hashrate_average_ths(row)
+        if rate is not None:
+            return rate if not _in_ghs(row) else scaled(rate, scale / THS_PER["GHS"])
+    total_mh, elapsed_s = positive(summary.get("Total MH")), positive(summary.get("Elapsed"))
+    if total_mh is None or elapsed_s is None:
+        return None
+    return scaled(total_mh / elapsed_s, THS_PER["MHS"])  # api.c: this is what `MHS av` is
+
+
+def _uptime_s(summary: Row, stats: list[dict[str, Any]], units: list[Row]) -> float | None:
+    for row in (summary, *stats[:64]):
+        found = number(row.get("Elapsed"))
+        if found is not None:
+            return found
+    return highest(number(row.get("Device Elapsed")) for row in units)
+
+
+def _counter(summary: Row, key: str, pools: tuple[Pool, ...], name: str) -> int | None:
+    found = integer(summary.get(key))
+    return parts.total(pools, name) if found is None else found
+
+
+def _state(
+    report: Report,
+    hashrate_ths: float | None,
+    uptime_s: float | None,
+    pools: tuple[Pool, ...],
+    units: list[Row],
+) -> State:
+    if not hashrate_ths and devices.all_disabled(units):
+        return State.SLEEPING
+    if hashrate_ths is None and _works(report, units):
+        return State.MINING
+    return parts.mining_state(hashrate_ths, uptime_s, pools)
+
+
+def _works(report: Report, units: list[Row]) -> bool:
+    """True where a device without a rate has found valid work just now."""
+    when = number(_row(report, "devs", "STATUS").get("When"))
+    works = (number(row.get("Last Valid Work")) for row in units)
+    return when is not None and any(0 <= when - at < _WORKING_S for at in works if at)
+
+
+def _fingerprint(reading: MinerReading, units: list[Row]) -> Fingerprint:
+    names = (f"{row.get('Name')}{row.get('ID')}"[:64] for row in units)
+    serials = (board.serial for board in reading.boards if board.serial)
     users = (pool.user or "" for pool in reading.pools[:1])
     return Fingerprint(
-        traits=(*names, *users),
+        traits=(*names, *serials, *users),
         uptime_s=reading.uptime_s,
         counters=() if reading.shares_accepted is None else (float(reading.shares_accepted),),
     )

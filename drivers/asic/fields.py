@@ -19,6 +19,7 @@ _UNWORDY = re.compile(r"[^A-Za-z0-9._-]+")
 _TEXT_LIMIT = 256
 _BLANKS = ("at-", "unknown", "none", "null", "default", "not-")
 _WHOLE_LIMIT = 1 << 63
+_SMALL_THS = 1e-3
 
 THS_PER = {"KHS": 1e-9, "MHS": 1e-6, "GHS": 1e-3, "THS": 1.0, "PHS": 1e3}
 """API-README: `MHS 5s` is in millions of hashes per second, and so on."""
@@ -110,8 +111,9 @@ def _keys(windows: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
     return tuple((f"{unit} {window}", THS_PER[unit]) for window in windows for unit in units)
 
 
-# cgminer names the short window after its log interval: 5 s by default, 20 s in bfgminer.
-_NOW_KEYS = _keys(("5s", "20s", "1m"))
+# cgminer names the short window after its log interval: 5 s by default, 20 s in bfgminer, 30 s in
+# recordings; bfgminer says `rolling` beside it for the same.
+_NOW_KEYS = _keys(("5s", "10s", "20s", "30s", "rolling", "1m", "5m", "15m"))
 _AVERAGE_KEYS = _keys(("av",))
 
 
@@ -128,7 +130,9 @@ def hashrate_average_ths(row: Row) -> float | None:
 def _rate(row: Row, keys: tuple[tuple[str, float], ...]) -> float | None:
     for key, scale in keys:
         if key in row:
-            return scaled(row[key], scale)
+            rate = scaled(row[key], scale)
+            if rate is not None and rate >= 0:
+                return rate
     return None
 
 
@@ -137,7 +141,9 @@ def scaled(value: Any, scale: float) -> float | None:
     found = number(value)
     if found is None:
         return None
-    rate = round(found * scale, 9)
+    rate = found * scale
+    # The rates of what is counted in kH/s or solutions would be rounded away.
+    rate = round(rate, 9 if abs(rate) >= _SMALL_THS else 15)
     return rate if math.isfinite(rate) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from drivers.asic.fields import Row, integer, text, truth
+from drivers.asic.fields import Row, integer, number, text, truth
 from drivers.model import Pool, State
 
 STARTING_S = 600.0
@@ -18,19 +18,40 @@ def _shared(word: str) -> str:
     return word
 
 
+POOLS_LIMIT = 16
+
+
 def pools(rows: list[dict[str, Any]]) -> tuple[Pool, ...]:
     """The rows of `pools`; those without an address are empty places."""
-    return tuple(_pool(row) for row in rows if row.get("URL"))
+    used = [row for row in rows if row.get("URL")][:POOLS_LIMIT]
+    at = _working(used)
+    return tuple(_pool(row, None if at is None else at == place) for place, row in enumerate(used))
 
 
-def _pool(row: Row) -> Pool:
+def _working(rows: list[dict[str, Any]]) -> int | None:
+    """The place of the pool that works are from, where the API is too old to say so (below 1.23).
+
+    It is the living one that a share went to last, else the one that failover would choose.
+    """
+    if any("Stratum Active" in row for row in rows):
+        return None
+    alive = [at for at, row in enumerate(rows) if row.get("Status") == "Alive"]
+    shares = {at: number(rows[at].get("Last Share Time")) or 0.0 for at in alive}
+    if any(shares.values()):
+        return max(alive, key=lambda at: shares[at])
+    ranks = {at: integer(rows[at].get("Priority")) for at in alive}
+    known = [at for at in alive if ranks[at] is not None]
+    return min(known, key=lambda at: ranks[at] or 0) if known else None
+
+
+def _pool(row: Row, working: bool | None) -> Pool:
     url = text(row.get("URL"))
     status = text(row.get("Status"))
     return Pool(
         url=_shared(url) if url else None,
         user=text(row.get("User")),
         status=_shared(status) if status else None,
-        active=truth(row.get("Stratum Active")),
+        active=truth(row.get("Stratum Active")) if working is None else working,
         accepted=integer(row.get("Accepted")),
         rejected=integer(row.get("Rejected")),
         stale=integer(row.get("Stale")),

@@ -10,7 +10,7 @@ import msgspec
 
 from drivers.sim.face import NOT_FOUND, Ask, Web, json_page
 from drivers.sim.face import Page as WebPage
-from drivers.sim.machine import Machine
+from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 
@@ -66,16 +66,31 @@ def _rates(machine: Machine, now: Snapshot) -> Row:
 
 def summary(machine: Machine, now: Snapshot) -> Row:
     """`summary.cgi`."""
-    health = [
-        {"type": kind, "status": "s", "code": 0, "msg": ""}
-        for kind in ("rate", "network", "fans", "temp")
-    ]
+    health = [_health(machine, kind) for kind in ("rate", "network", "fans", "temp")]
     row = _rates(machine, now) | {
         "hw_all": now.hw_errors,
         "bestshare": now.accepted * 99_991,
         "status": health,
     }
     return _frame(machine, now, "summary", SUMMARY=[row])
+
+
+_AILMENTS = {
+    Condition.BOARD_LOST: ("rate", "e", 1, "R:1"),
+    Condition.NO_POOL: ("network", "w", 2, "no pool"),
+}
+
+
+def _health(machine: Machine, kind: str) -> Row:
+    """An entry of `status`: `s` for good, `w` and `e` for what is not."""
+    ailing, grade, code, words = _AILMENTS.get(machine.condition, ("", "", 0, ""))
+    if kind == ailing:
+        return {"type": kind, "status": grade, "code": code, "msg": words}
+    return {"type": kind, "status": "s", "code": 0, "msg": ""}
+
+
+def _mode(machine: Machine) -> int:
+    return int(machine.condition is Condition.SLEEPING)
 
 
 def stats(machine: Machine, now: Snapshot) -> Row:
@@ -86,7 +101,7 @@ def stats(machine: Machine, now: Snapshot) -> Row:
         "fan_num": model.fans,
         "fan": list(now.fan_rpm),
         "hwp_total": 0.0,
-        "miner-mode": 0,
+        "miner-mode": _mode(machine),
         "freq-level": 100,
         "chain": [_chain(machine, now, index) for index in range(model.boards)],
     }
@@ -95,13 +110,14 @@ def stats(machine: Machine, now: Snapshot) -> Row:
 
 def _chain(machine: Machine, now: Snapshot, index: int) -> Row:
     model, board_c, chip_c = machine.model, now.board_c[index], now.chip_c[index]
+    chips = machine.chips_at(index)
     return {
         "index": index,
-        "freq_avg": machine.frequency_mhz,
+        "freq_avg": machine.frequency_mhz if chips else 0,
         "rate_ideal": round(machine.full_ghs / model.boards, 2),
         "rate_real": round(now.board_ghs[index], 2),
-        "asic_num": model.chips,
-        "asic": chip_map(model.chips),
+        "asic_num": chips,
+        "asic": chip_map(chips),
         "temp_pic": sensors(board_c - 10),
         "temp_pcb": sensors(board_c),
         "temp_chip": sensors(chip_c),
@@ -125,7 +141,7 @@ def _pool(machine: Machine, now: Snapshot, index: int) -> Row:
         "index": index,
         "url": pool.url,
         "user": pool.user,
-        "status": "Alive",
+        "status": "Alive" if machine.pool_alive else "Dead",
         "priority": index,
         "getworks": now.works if active else 3,
         "accepted": now.accepted * active,
@@ -198,7 +214,7 @@ def get_miner_conf(machine: Machine, now: Snapshot) -> Row:
         "bitmain-voltage": "1360",
         "bitmain-ccdelay": "0",
         "bitmain-pwth": "0",
-        "bitmain-work-mode": "0",
+        "bitmain-work-mode": str(_mode(machine)),
         "bitmain-hashrate-percent": "100",
         "bitmain-freq-level": "100",
     }

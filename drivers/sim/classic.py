@@ -78,6 +78,8 @@ def _count(code: int, device: str, family: Family, asked: Asked) -> Answer:
 
 def _details(family: Family, asked: Asked) -> Answer:
     model = asked.machine.model
+    # api.c shows the device's own name here; cgminer's USB devices have none.
+    name = "" if family is CGMINER else model.name
     rows = tuple(
         {
             "DEVDETAILS": index,
@@ -85,7 +87,7 @@ def _details(family: Family, asked: Asked) -> Answer:
             "ID": index,
             "Driver": model.driver_long,
             "Kernel": "",
-            "Model": model.name,
+            "Model": name,
             "Device Path": "",
         }
         for index in range(model.boards)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from drivers.sim import bitmain
 from drivers.sim.answers import Asked, Command, Dialect, reply_to
 from drivers.sim.face import Face
+from drivers.sim.machine import Condition
 from drivers.sim.protocol import Row
 from drivers.sim.rows import WRITES, Answer, difficulty, per_minute, percent, pool_row
 
@@ -98,6 +99,8 @@ def _pool(asked: Asked, index: int) -> Row:
     row["Last Share Time"] = f"0:00:{ago_s:02d}" if index == 0 else "0"
     row["Diff"] = bitmain.short_difficulty(asked.machine) if index == 0 else ""
     row["Pool Stale%%"] = row.pop("Pool Stale%")  # misspelt on the device
+    if not asked.machine.pool_alive:
+        row |= {"Status": "Dead", "Stratum Active": False, "Stratum URL": ""}
     return row
 
 
@@ -147,7 +150,7 @@ def _stats(asked: Asked) -> Answer:
         "GHS av": round(now.ghs_av, 2),
         "rate_30m": round(now.ghs_30m, 2),
         "Mode": 2,
-        "miner_count": model.boards,
+        "miner_count": _boards_there(asked),
         "frequency": machine.frequency_mhz,
         "fan_num": model.fans,
         **{f"fan{model.first_fan + i}": rpm for i, rpm in enumerate(now.fan_rpm)},
@@ -158,14 +161,26 @@ def _stats(asked: Asked) -> Answer:
         "total_rateideal": round(machine.full_ghs, 2),
         "rate_unit": "GH",
         "total_freqavg": machine.frequency_mhz,
-        "total_acn": model.boards * model.chips,
+        "total_acn": sum(map(machine.chips_at, range(model.boards))),
         "total rate": round(now.ghs_av, 2),
-        "miner_mode": 0,
+        **_mode(asked),
         "no_matching_work": now.hw_errors,
         "miner_version": model.firmware,
         "miner_id": machine.miner_id[:16],
     }
     return 70, (_brand(asked),), (_head(asked), row)
+
+
+def _boards_there(asked: Asked) -> int:
+    machine = asked.machine
+    return sum(bool(machine.chips_at(index)) for index in range(machine.model.boards))
+
+
+def _mode(asked: Asked) -> Row:
+    """Some builds say the mode in `stats`, others on a web page alone."""
+    if not asked.machine.model.extra.get("mode_in_stats", True):
+        return {}
+    return {"miner_mode": int(asked.machine.condition is Condition.SLEEPING)}
 
 
 def _stats_s9(asked: Asked) -> Answer:
@@ -182,7 +197,7 @@ def _stats_s9(asked: Asked) -> Answer:
         "Min": 99999999.0,
         "GHS 5s": f"{now.ghs_5s:.2f}",
         "GHS av": round(now.ghs_av, 2),
-        "miner_count": model.boards,
+        "miner_count": _boards_there(asked),
         "frequency": str(machine.frequency_mhz),
         "fan_num": model.fans,
         **{f"fan{n}": fans.get(n, 0) for n in range(1, 9)},
@@ -194,7 +209,7 @@ def _stats_s9(asked: Asked) -> Answer:
         "total_rateideal": round(machine.full_ghs, 2),
         "total_rate": round(now.ghs_5s, 2),
         "total_freqavg": float(machine.frequency_mhz),
-        "total_acn": model.boards * model.chips,
+        "total_acn": sum(map(machine.chips_at, range(model.boards))),
         "no_matching_work": now.hw_errors,
         "miner_version": model.firmware,
         "miner_id": machine.miner_id,
@@ -238,16 +253,16 @@ def _four(temp_c: int) -> str:
 def _chains(asked: Asked, numbers: range) -> Row:
     machine, now, model = asked.machine, asked.now, asked.machine.model
     rates = tuple(f"{ghs:.2f}" for ghs in now.board_ghs)
-    present = (1,) * model.boards
+    present = tuple(map(machine.chips_at, range(model.boards)))
     row: Row = {}
     for number in numbers:
-        there = _of_board(asked, number, present, 0)
+        chips = _of_board(asked, number, present, 0)
         row |= {
-            f"chain_acn{number}": there * model.chips,
-            f"chain_acs{number}": bitmain.chip_map(model.chips) if there else "",
-            f"chain_hw{number}": there * (now.hw_errors // model.boards),
-            f"chain_rate{number}": _of_board(asked, number, rates, ""),
-            f"freq{number}": there * machine.frequency_mhz,
+            f"chain_acn{number}": chips,
+            f"chain_acs{number}": bitmain.chip_map(chips) if chips else "",
+            f"chain_hw{number}": now.hw_errors // model.boards if chips else 0,
+            f"chain_rate{number}": _of_board(asked, number, rates, "") if chips else "",
+            f"freq{number}": machine.frequency_mhz if chips else 0,
         }
     return row
 

@@ -24,6 +24,7 @@ from drivers.errors import (
     Unsupported,
     WrongProtocol,
 )
+from drivers.wire import text_form
 from drivers.wire.deadline import Deadline
 from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, read_lenient
 
@@ -90,6 +91,8 @@ def _decode_leniently(raw: bytes) -> Answer:
     text = raw.partition(b"\0")[0].decode("utf-8", "replace")
     if len(text) > REPAIR_LIMIT_CHARS:
         raise BadReply(f"malformed and over {REPAIR_LIMIT_CHARS} characters", raw)
+    if text_form.is_text_form(text):
+        return Answer(text_form.read(text))
     try:
         return Answer(msgspec.json.decode(mend(text), type=dict[str, Any]))
     except (msgspec.DecodeError, RecursionError):

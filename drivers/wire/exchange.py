@@ -214,7 +214,14 @@ class SocketWire:
             except BlockingIOError:
                 continue
             except OSError as error:
-                self._fail(exchange, _translated(error, exchange.peer))
+                self._break(exchange, _translated(error, exchange.peer))
+
+    def _break(self, exchange: _Exchange, error: DriverError) -> None:
+        """The connection broke: a device that closes after an answer may reset it, too."""
+        if exchange.talk is not None and exchange.talk.answers:
+            self._end_early(exchange, exchange.talk)
+        else:
+            self._fail(exchange, error)
 
     def _send(self, exchange: _Exchange) -> None:
         request = exchange.request or b""

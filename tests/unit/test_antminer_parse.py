@@ -3,12 +3,18 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.api import WebReply
 from drivers.asic.antminer import Pools, merged, parse, parse_page, parse_system_info
+from drivers.asic.antminer_boards import temperature, unit_ths, volts
+from drivers.asic.antminer_pages import Aside, page_faults, parse_aside
+from drivers.asic.models import known
 from drivers.errors import AccessDenied, BadReply, Unsupported
-from drivers.model import Fan, MinerReading, Pool, State
+from drivers.model import Fan, Fault, MinerReading, Pool, PowerSource, State
 from drivers.wire.cgminer import Report
 
 NOW = 1_790_000_000.25
@@ -302,9 +308,229 @@ def test_pages_that_hold_no_object(status: int, page: bytes) -> None:
 
 def test_pools_are_of_one_machine() -> None:
     pools = Pools((), NOW, ("Antminer S19", "8000000000000001"), 5000)
-    assert pools.are_of(pools.words, 5030, NOW + 30)
-    assert pools.are_of(pools.words, 5029, NOW + 30.9)
-    assert not pools.are_of(pools.words, 5034, NOW + 30)
-    assert not pools.are_of(pools.words, 30, NOW + 30)
-    assert not pools.are_of(("Antminer S19", "8000000000000002"), 5030, NOW + 30)
-    assert not pools.are_of(pools.words, None, NOW + 30)
+    assert pools.is_of(pools.words, 5030, NOW + 30)
+    assert pools.is_of(pools.words, 5029, NOW + 30.9)
+    assert not pools.is_of(pools.words, 5034, NOW + 30)
+    assert not pools.is_of(pools.words, 30, NOW + 30)
+    assert not pools.is_of(("Antminer S19", "8000000000000002"), 5030, NOW + 30)
+    assert not pools.is_of(pools.words, None, NOW + 30)
+
+
+# --- older and other breeds ----------------------------------------------------------------
+
+
+def chains(numbers: dict[int, int], **more: Any) -> dict[str, Any]:
+    """Sixteen places as an S9 or T9+ has them: number to chips."""
+    row: dict[str, Any] = {f"chain_acn{at}": numbers.get(at, 0) for at in range(1, 17)}
+    row |= {f"chain_rate{at}": "700.5" if numbers.get(at) else "" for at in range(1, 17)}
+    return row | {"GHS 5s": "6304.5", "Elapsed": 9000} | more
+
+
+@pytest.mark.parametrize(("lost", "others"), [(6, (7, 8)), (7, (6, 8)), (8, (6, 7))])
+def test_a_lost_board_keeps_its_place_on_an_s9(lost: int, others: tuple[int, int]) -> None:
+    reading = read(chains(dict.fromkeys(others, 63)), head=HEAD | {"Type": "Antminer S9"})
+    assert [board.index for board in reading.boards] == [6, 7, 8]
+    assert [fault.message for fault in reading.faults] == [f"board {lost}: 0 of 63 chips answer"]
+
+
+def test_a_t9_plus_has_three_chains_on_each_board() -> None:
+    numbers = dict.fromkeys((2, 3, 4, 9, 10, 11, 12, 13, 14), 18)
+    reading = read(chains(numbers), head=HEAD | {"Type": "Antminer T9+"})
+    assert [board.chips_expected for board in reading.boards] == [18] * 9
+    assert reading.faults == ()
+
+
+def test_words_joined_by_dashes_are_temperatures_under_any_key() -> None:
+    # A Z15 writes them so under `temp2_1`; sensors that fail say 255.
+    row = chains({1: 3}, temp2_1="61-67-64", temp1="-26", temp3_1=255, temp_pcb1="40-255-44-0")
+    board = read(row, head=HEAD | {"Type": "Antminer Z15"}).boards[0]
+    assert (board.chip_temp_c, board.board_temp_c) == (67, None)
+    assert temperature("m-m-m-m", None, {}, [0, "50", [49]]) == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "ths"),
+    [
+        ("Antminer S9", "13500.5", 13.5005),
+        ("Antminer L3+", "504.56", 0.00050456),
+        ("Antminer L3+ (024)", "415.065", 0.000415065),
+        ("Antminer L7", 9500.0, 0.0095),
+        ("Antminer E9 Pro", 3680.0, 0.00368),
+        ("Antminer Z15", "420.5", 4.205e-7),
+        ("Antminer Z9-Mini", "14.5", 1.45e-8),
+        ("Antminer D3", "17500.5", 0.0175005),
+        ("Antminer X3", "231.5", 2.315e-7),
+        ("Antminer A3", "815.5", 0.8155),
+        ("Antminer K7", 63500.0, 63.5),
+        ("Antminer KA3", 166000.0, 166.0),
+        ("Antminer HS3", 9000.0, 9.0),
+        ("Antminer DR5", 34000.0, 34.0),
+        ("Antminer S21 Hyd.", 335000.0, 335.0),
+        ("Something else", 1000.0, 1.0),
+        (None, 1000.0, 1.0),
+    ],
+)
+def test_what_ghs_means_depends_on_the_model(name: str | None, said: object, ths: float) -> None:
+    reading = read({"GHS 5s": said}, head=HEAD | {"Type": name})
+    assert reading.hashrate_ths == pytest.approx(ths)
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"),
+    [("KSol/s", 1e-9), ("Sol", 1e-12), ("kh/s", 1e-9), ("GH", 1e-3), ("?", 1e-6), (None, 1e-6)],
+)
+def test_units_of_rates(unit: object, scale: float) -> None:
+    name = "Antminer L7"
+    assert unit_ths({"rate_unit": unit}, name, known(name)) == scale
+
+
+def test_an_l9_says_its_boards_and_its_aim_in_ghs_and_its_rate_in_mhs() -> None:
+    row = {"MHS 5s": 16200.0, "MHS av": 16100.0, "total_rateideal": 16.5}
+    row |= {f"chain_acn{at}": 110 for at in (1, 2, 3)}
+    row |= {f"chain_rate{at}": 5.4 for at in (1, 2, 3)}
+    reading = read(row, head=HEAD | {"Type": "Antminer L9"})
+    assert reading.hashrate_ths == pytest.approx(0.0162)
+    assert reading.hashrate_nominal_ths == pytest.approx(0.0165)
+    assert [board.hashrate_ths for board in reading.boards] == pytest.approx([0.0054] * 3)
+
+
+def test_chips_that_find_hardly_anything() -> None:
+    # bmminer marks them with x; a dash only fills the last row of an S23 up.
+    reading = read(body(chain_acs1=" ooo xxo o", chain_acs2=" oooo----"))
+    assert reading.faults == (Fault(None, "board 1: 2 of 76 chips find hardly anything"),)
+    assert reading.boards[0].chips == 76
+
+
+def test_a_water_cooled_machine_has_no_fans_whatever_it_counts() -> None:
+    still = {f"fan{at}": 0 for at in range(1, 5)}
+    assert read(body(**still), head=HEAD | {"Type": "Antminer S21 XP Hyd."}).fans == ()
+
+
+def test_a_machine_that_counts_places_for_fans() -> None:
+    row = {"fan_num": 6, "fan1": 4200, "fan2": 0, "fan3": 4080} | {f"fan{n}": 0 for n in (4, 5, 6)}
+    reading = read(row | {"GHS 5s": 1.0}, head=HEAD | {"Type": "Antminer S9"})
+    assert [(fan.index, fan.rpm) for fan in reading.fans] == [(1, 4200), (3, 4080)]
+
+
+@pytest.mark.parametrize(("said", "found"), [(920, 9.2), (13000, 13.0), (14.2, 14.2), (0, None)])
+def test_volts_in_three_units(said: object, found: float | None) -> None:
+    assert volts(said) == found
+
+
+def test_rows_of_pools_behind_the_stats_of_old_cgminer() -> None:
+    stats = [{"CGMiner": "4.7", "Type": "Antminer S5"}, {"ID": "BTM0", "GHS 5s": 1150.0}]
+    stats += [{"STATS": 1, "ID": "POOL0", "Elapsed": 5, "Pool Calls": 0}]
+    reading = parse(Report({"stats": {"STATS": stats}}), ID, NOW).reading
+    assert isinstance(reading, MinerReading)
+    assert reading.hashrate_ths == 1.15
+
+
+def test_the_new_form() -> None:
+    chain = {"index": 0, "asic_num": 84, "asic": " ooo xoo----", "rate_real": 188896.1}
+    chain |= {"rate_ideal": 194099.1, "freq_avg": 327, "sn": "BOARD1", "hw": 3}
+    chain |= {"temp_pcb": [44, 44, 52, 52], "temp_chip": [44, 44, 56, 56]}
+    row = {"elapsed": 167430, "rate_5s": 572845.56, "rate_avg": 576153.9, "rate_unit": "GH/s"}
+    row |= {"rate_ideal": 581972.7, "fan": [], "fan_num": 0, "watt": 5525, "chain": [chain, 5]}
+    info = {"type": "Antminer S23 Hyd.", "CompileTime": "x", "miner_version": "platform[AML]"}
+    sample = parse(Report({"stats": {"INFO": info, "STATS": [row]}}), ID, NOW)
+    reading = sample.reading
+    assert isinstance(reading, MinerReading)
+    assert (reading.hashrate_ths, reading.hashrate_nominal_ths) == (572.84556, 581.9727)
+    assert (reading.power_w, reading.power_source) == (5525, PowerSource.REPORTED)
+    [board] = reading.boards
+    assert (board.index, board.serial, board.chips) == (1, "BOARD1", 84)
+    assert (board.board_temp_c, board.chip_temp_c, board.hw_errors) == (52, 56, 3)
+    assert reading.faults == (Fault(None, "board 1: 1 of 84 chips find hardly anything"),)
+    assert sample.fingerprint.traits[:3] == ("Antminer S23 Hyd.", "x", "platform[AML]")
+
+
+# --- what the pages say --------------------------------------------------------------------
+
+
+def read_aside(aside: Aside, **changes: Any) -> MinerReading:
+    report = Report({"stats": {"STATS": [HEAD, body(**{"miner_mode": None} | changes)]}})
+    reading = parse(report, ID, NOW, aside=aside).reading
+    assert isinstance(reading, MinerReading)
+    return reading
+
+
+@pytest.mark.parametrize("key", ["bitmain-work-mode", "miner-mode"])
+@pytest.mark.parametrize("value", [1, "1"])
+def test_a_mode_under_either_key_as_number_or_word(key: str, value: object) -> None:
+    aside = parse_aside({"get_miner_conf": {key: value}})
+    reading = read_aside(aside, **{"GHS 5s": 0.0})
+    assert (reading.state, reading.mode) == (State.SLEEPING, "sleep")
+
+
+def test_a_configured_sleep_without_effect_is_no_sleep() -> None:
+    reading = read_aside(Aside(mode=1))
+    assert (reading.state, reading.mode) == (State.MINING, None)
+
+
+def test_the_polls_own_mode_goes_before_the_configured_one() -> None:
+    assert read_aside(Aside(mode=1), miner_mode=0, **{"GHS 5s": 0.0}).mode == "normal"
+
+
+@pytest.mark.parametrize(
+    ("level", "word"), [(100, "low"), (90, "low, 90 %"), (None, "low"), (0, "low")]
+)
+def test_the_frequency_level(level: int | None, word: str) -> None:
+    assert read_aside(Aside(mode=3, level=level)).mode == word
+
+
+def test_serials_from_the_page_belong_to_the_boards() -> None:
+    page = {"STATS": [{"chain": [{"index": 0, "sn": "A1"}, {"index": 2, "sn": "C3"}]}]}
+    reading = read_aside(parse_aside({"stats": page}))
+    assert [board.serial for board in reading.boards] == ["A1", None, "C3"]
+
+
+def test_faults_of_the_summary_page() -> None:
+    entries = [
+        {"type": "rate", "status": "s", "code": 0, "msg": ""},
+        {"type": "fans", "status": "", "code": 0, "msg": ""},
+        {"type": "temp", "status": "e", "code": 52, "msg": "too hot"},
+        {"type": "network", "status": "w", "code": "0", "msg": ""},
+        {"status": "?"},
+        "x",
+    ]
+    found = page_faults({"SUMMARY": [{"status": entries, "safe_mode": True}]})
+    assert found == (
+        Fault("52", "temp: too hot"),
+        Fault(None, "network: warning"),
+        Fault(None, "miner: ?"),
+        Fault(None, "the firmware runs in safe mode"),
+    )
+    assert page_faults({"SUMMARY": "x"}) == page_faults(None) == ()
+
+
+# --- hostile answers -----------------------------------------------------------------------
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["inf", "nan", "1e999", "-", "0-0", "5" * 400, [], {}, [[]], [{}]]),
+)
+KEYS = st.sampled_from([*body(), "chain", "fan", "rate_5s", "watt", "miner-mode", "frequency"])
+
+
+@given(st.dictionaries(KEYS, ODD), st.lists(ODD, max_size=3), st.dictionaries(st.text(), ODD))
+def test_nothing_makes_parsing_raise(
+    changes: dict[str, Any], others: list[Any], page: dict[str, Any]
+) -> None:
+    stats = {"STATS": [*others, HEAD | page, body() | changes, *others], "INFO": page}
+    pages = {"get_miner_conf": page, "summary": {"SUMMARY": [page, changes]}, "stats": stats}
+    report = Report({"stats": stats, "pools": {"POOLS": [POOL | page, changes]}})
+    for found in (report, Report({"stats": page}), Report({"stats": {"STATS": others}})):
+        msgspec.json.encode(parse(found, ID, NOW, aside=parse_aside(pages)))
+
+
+def test_long_lists_are_bounded() -> None:
+    row = {"rate_5s": 1.0, "chain": [{"asic": "x", "asic_num": 1}] * 5000, "fan": [1] * 5000}
+    reading = read(row, [POOL] * 5000)
+    assert len(reading.boards) <= 64
+    assert len(reading.fans) <= 32
+    assert len(reading.faults) <= 64
+    assert len(reading.pools) <= 16

@@ -7,12 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.api import Context, Endpoint
 from drivers.asic import antminer, cgminer
 from drivers.errors import DriverError
 from drivers.model import MinerReading, State
-from drivers.probe import probe
 from drivers.wire.cgminer import Report, checked, decode
+from tests.replay import Replay
 
 ROOT = Path(__file__).parents[2].parent / "shared" / "captures"
 S19_PRO = "asic-rs/Bitmain_S19Pro_stock-v2020.json"
@@ -41,23 +40,6 @@ def report_of(capture: dict[str, Any], *commands: str) -> Report:
         except DriverError as error:
             errors[command] = error
     return Report(replies, errors)
-
-
-class Replay:
-    """The captured machine at its port."""
-
-    def __init__(self, rpc: dict[str, Any]) -> None:
-        self._rpc = rpc
-
-    def now(self) -> float:
-        return NOW
-
-    def monotonic(self) -> float:
-        return NOW
-
-    async def exchange(self, address: str, port: int, request: bytes, **_: Any) -> bytes:
-        unknown = {"STATUS": [{"STATUS": "E", "Code": 14, "Msg": "Invalid command"}]}
-        return json.dumps(self._rpc.get(json.loads(request)["command"], unknown)).encode()
 
 
 def miner(sample: Any) -> MinerReading:
@@ -98,6 +80,52 @@ def test_s19_pro_has_a_mac_that_is_none() -> None:
     assert identity.firmware_version == "FR-1.12(251009-S21)"
 
 
+async def test_s19_pro_is_found_and_is_as_others_read_it() -> None:
+    capture = load(S19_PRO)
+    web = {"/cgi-bin/get_system_info.cgi": capture["web"]["get_system_info"]}
+    finding = await Replay({"rpc": capture["rpc"], "web": web, "realm": "antMiner"}).probe()
+    identity, reading = finding.identity, miner(await finding.driver.read())
+    assert finding.driver_name == "antminer"
+    assert (identity.make, identity.firmware, identity.hostname) == ("Bitmain", "stock", "Antminer")
+    # The page is of another machine (an S21) than the poll: the poll's word counts.
+    assert identity.model == "Antminer S19 Pro"
+    expected = capture["expected"]
+    assert identity.firmware_version == expected["firmware_version.as_deref()"]
+    assert len(reading.boards) == expected["hashboards.len()"]
+    assert len(reading.fans) == expected["fans.len()"]
+    assert reading.locating is expected["light_flashing"]
+    assert reading.hashrate_nominal_ths == expected["expected_hashrate.unwrap()"]["value"]
+    assert reading.hashrate_ths == expected["hashrate.unwrap()"]["value"]
+    # Pages that are not there are no fault of the machine's.
+    assert (reading.mode, reading.faults, reading.missing) == (None, (), ())
+
+
+async def test_the_pages_of_an_s19_alone() -> None:
+    """Synthetic, but with the keys of real pages; its boards of 88 chips are no S19's (76)."""
+    capture = load(S19)
+    names = ("get_system_info", "stats", "summary", "get_miner_conf")
+    web = {f"/cgi-bin/{name}.cgi": capture["web"][name] for name in names}
+    replay = Replay({"web": web | {"/": "<html>"}, "realm": "antMiner"})
+    finding = await replay.probe()
+    reading = miner(await finding.driver.read())
+    assert (finding.driver_name, finding.identity.model) == ("antminer", "Antminer S19")
+    assert finding.identity.id == "asic-02:b3:b9:8c:1e:c8"
+    assert (reading.hashrate_ths, reading.hashrate_avg_ths) == (88.422, 87.9)
+    assert (reading.hashrate_nominal_ths, reading.uptime_s) == (95.0, 501234)
+    assert (reading.mode, reading.hw_errors, reading.faults) == ("normal", 12, ())
+    assert [fan.rpm for fan in reading.fans] == [4080, 4380, 3750, 3690]
+    assert [(b.index, b.serial, b.chips) for b in reading.boards] == [
+        (1, "HASH01", 88),
+        (2, "HASH02", 88),
+        (3, "HASH03", 88),
+    ]
+    assert [b.hashrate_ths for b in reading.boards] == [29.5, 29.6, 29.322]
+    assert [b.chip_temp_c for b in reading.boards] == [67, 68, 70]
+    assert [b.board_temp_c for b in reading.boards] == [47, 48, 49]
+    assert [b.frequency_mhz for b in reading.boards] == [675] * 3
+    assert [b.hw_errors for b in reading.boards] == [4, 5, 3]
+
+
 def test_s19_without_stats() -> None:
     capture = load(S19)
     report = report_of(capture, "stats", "summary", "pools", "devs")
@@ -119,11 +147,10 @@ def test_s19_without_stats() -> None:
 
 async def test_vnish_that_does_not_know_version_is_found() -> None:
     capture = load("proto-fleet/Bitmain_S21Pro_VNish-1.2.7.json")
-    wire = Replay(capture["rpc"])
-    context = Context(wire=wire, web=wire, clock=wire, credentials=lambda _: (), memory=wire)
-    finding = await probe(Endpoint("10.0.0.1"), context)
-    assert (finding.driver_name, finding.identity.firmware) == ("cgminer", "vnish")
-    assert finding.identity.model == "Antminer S21 Pro (Vnish 1.2.7)"
+    finding = await Replay({"rpc": capture["rpc"]}).probe()
+    assert (finding.driver_name, finding.identity.firmware) == ("vnish", "vnish")
+    assert finding.identity.model == "Antminer S21 Pro"
+    assert finding.identity.firmware_version == "1.2.7"
     reading = (await finding.driver.read()).reading
     assert isinstance(reading, MinerReading)
     assert reading.hashrate_ths
@@ -150,7 +177,7 @@ SAID_AS = {
     "accepted": ("Accepted",),
     "rejected": ("Rejected",),
     "stale": ("Stale",),
-    "hw_errors": ("Hardware Errors",),
+    "hw_errors": ("Hardware Errors", *(f"chain_hw{at}" for at in range(1, 17))),
     "rpm": ("Fan Speed",),
 }  # fmt: skip
 

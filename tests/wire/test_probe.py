@@ -33,8 +33,8 @@ NETWORK = "127.67.0.0/16"
         ("Antminer S21", "antminer", "Antminer S21", "stock", True),
         ("Antminer S9", "antminer", "Antminer S9", "stock", False),
         ("CoinTerra TerraMiner", "cgminer", None, "cgminer", False),
-        ("BitForce SC", "cgminer", None, "cgminer", False),
-        ("Radeon R9 290", "cgminer", None, "cgminer", False),
+        ("BitForce SC", "cgminer", "BitForce SC", "bfgminer", False),
+        ("Radeon R9 290", "cgminer", "Radeon R9 290", "sgminer", False),
     ],
 )
 async def test_each_simulated_machine_finds_its_driver(
