@@ -158,4 +158,8 @@ class Replay:
 def as_bytes(answer: Any) -> bytes:
     if isinstance(answer, bytes):
         return answer
-    return answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+    return (
+        answer.encode("utf-8", "surrogatepass")
+        if isinstance(answer, str)
+        else json.dumps(answer).encode()
+    )

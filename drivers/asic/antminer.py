@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from drivers.api import Context, Credential, Endpoint
 from drivers.asic.antminer_answers import (
     Pools,
@@ -27,7 +29,14 @@ from drivers.asic.fields import first, number
 from drivers.asic.kept import Kept
 from drivers.errors import DriverError, Refused, Unreachable, Unsupported
 from drivers.model import Identity, MinerReading, Sample
-from drivers.wire.cgminer import CgminerRpc, Report, rows
+from drivers.wire.cgminer import (
+    ANSWER_LIMIT_BYTES,
+    CgminerRpc,
+    Report,
+    checked,
+    decode,
+    rows,
+)
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import WebClient, by_digest
 
@@ -44,6 +53,9 @@ ASIDE_RETRY_S = 45.0
 """A machine that stands still is looked at closely: it may have been told to sleep."""
 ASIDE_SHARE = 0.4
 """How much of what the RPC left of the deadline the web side may use."""
+PAGES_SHARE = 0.8
+"""The same where the RPC tells too little."""
+NEW_FORM = b'{"command":"stats","new_api":true}'
 WEB_RESTS_S = 300.0
 _ASIDE_PAGES = ("get_miner_conf", "summary", "get_blink_status")
 _POLL_PAGES = ("stats", "pools")
@@ -54,7 +66,7 @@ class Antminer:
 
     __slots__ = (
         *("_aside", "_context", "_endpoint", "_id", "_looked_at", "_pools", "_rpc"),
-        *("_rpc_closed", "_web", "_web_problem", "_web_rests_until"),
+        *("_new_form", "_rpc_closed", "_web", "_web_problem", "_web_rests_until"),
     )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
@@ -66,6 +78,7 @@ class Antminer:
         self._pools: Pools | None = None
         self._aside: Kept[Aside] | None = None
         self._looked_at = 0.0
+        self._new_form = False
         self._rpc_closed = False
         self._web_rests_until = 0.0
         self._web_problem: DriverError | None = None
@@ -75,7 +88,7 @@ class Antminer:
 
         Raises only where neither side answers.
         """
-        self._pools, self._aside, self._web_rests_until = None, None, 0.0
+        self._pools, self._aside, self._new_form, self._web_rests_until = None, None, False, 0.0
         version: dict[str, Any] = {}
         info: dict[str, Any] = {}
         problems: list[DriverError] = []
@@ -98,8 +111,14 @@ class Antminer:
         """`stats`, and `pools` with it where commands join; else `pools` only now and then."""
         deadline = self._deadline()
         if self._rpc_closed:
-            return await self._read_pages(deadline)
+            return await self._read_pages(deadline, Report({}))
         report, pools = await self._poll(deadline)
+        if "stats" not in report.replies and not self._web_rests:
+            try:
+                share = Deadline(self._context.clock, deadline.left_s(PAGES_SHARE))
+                return await self._read_pages(share, report)
+            except DriverError:
+                self._rest()
         return await self._complete(report, pools, deadline)
 
     async def close(self) -> None:
@@ -124,12 +143,26 @@ class Antminer:
         if self._rpc.joins is not False:
             return await self._rpc.ask_all(COMMANDS, deadline=deadline), None
         try:
-            stats = await self._rpc.ask_all(("stats",), deadline=deadline)
+            stats = await self._ask_stats(deadline)
         except Refused:
             return await self._rpc.ask_all(FALLBACK_COMMANDS, deadline=deadline), None
         if self._wants_pools(stats):
             return merged(stats, await self._ask_pools(deadline)), None
         return stats, self._pools
+
+    async def _ask_stats(self, deadline: Deadline) -> Report:
+        if not self._new_form:
+            return await self._rpc.ask_all(("stats",), deadline=deadline)
+        # The newest machines know their watts, and tell them in the new form alone.
+        raw = await self._context.wire.exchange(
+            self._endpoint.address,
+            self._endpoint.rpc_port,
+            NEW_FORM,
+            deadline_s=deadline.left_s(),
+            limit_bytes=ANSWER_LIMIT_BYTES,
+        )
+        answer = decode(raw)
+        return Report({"stats": checked(answer.reply)}, {}, ("stats",) if answer.cut else ())
 
     def _wants_pools(self, stats: Report) -> bool:
         head, body = head_and_body(stats)
@@ -150,10 +183,9 @@ class Antminer:
         now = self._context.clock.now()
         head, body = head_and_body(report)
         words, uptime_s = words_of(head, body), _uptime_s(body)
+        aside = self._known(words, uptime_s, now)
         if self._wants_aside(body, words, uptime_s, now):
-            await self._look_aside(words, uptime_s, now, deadline)
-        kept = self._aside
-        aside = kept.value if kept and kept.is_of(words, uptime_s, now) else NOTHING_ASIDE
+            aside = await self._look_aside(aside, Kept(aside, now, words, uptime_s), deadline)
         if self._web_problem is not None:
             report = merged(report, Report({}, {"web": self._web_problem}))
         sample = parse(report, self._id, now, pools, aside)
@@ -167,7 +199,7 @@ class Antminer:
     def _wants_aside(
         self, body: Any, words: tuple[str, ...], uptime_s: float | None, now: float
     ) -> bool:
-        if not body or self._context.clock.monotonic() < self._web_rests_until:
+        if not body or self._web_rests:
             return False
         kept = self._aside
         if kept is None:
@@ -176,34 +208,47 @@ class Antminer:
             return kept.is_due(now, ASIDE_EVERY_S)
         return not 0 <= now - self._looked_at < ASIDE_RETRY_S
 
-    async def _look_aside(
-        self, words: tuple[str, ...], uptime_s: float | None, now: float, deadline: Deadline
-    ) -> None:
-        """Read the slow pages in a small share of the time; after a failure they rest."""
-        self._looked_at = now
+    def _known(self, words: tuple[str, ...], uptime_s: float | None, now: float) -> Aside:
         kept = self._aside
-        before = kept.value if kept and kept.is_of(words, uptime_s, now) else NOTHING_ASIDE
+        return kept.value if kept and kept.is_of(words, uptime_s, now) else NOTHING_ASIDE
+
+    async def _look_aside(self, before: Aside, mark: Kept[Aside], deadline: Deadline) -> Aside:
+        """Read the slow pages in a small share of the time; after a failure they rest."""
+        self._looked_at = mark.at
         # The serials of the boards do not change: one look is enough.
         names = _ASIDE_PAGES if before.serials else (*_ASIDE_PAGES, "stats")
         try:
             share = Deadline(self._context.clock, deadline.left_s(ASIDE_SHARE))
             pages = await self._pages(names, share)
         except DriverError as error:
-            self._web_rests_until = self._context.clock.monotonic() + WEB_RESTS_S
+            self._rest()
             # Old machines and locked-down sites have no web side: nothing is missing there.
             absent = isinstance(error, Unreachable | Unsupported)
             self._web_problem = None if absent else error
-            return
+            return before
         self._web_problem = None
-        self._aside = Kept(parse_aside(pages.replies, before), now, words, uptime_s)
+        found = parse_aside(pages.replies, before)
+        self._new_form = self._new_form or found.watts is not None
+        self._aside = mark._replace(value=msgspec.structs.replace(found, watts=None))
+        return found
 
-    async def _read_pages(self, deadline: Deadline) -> Sample:
-        """A machine whose port 4028 is closed, by its pages."""
-        pages = await self._pages((*_POLL_PAGES, *_ASIDE_PAGES), deadline)
-        found = pages.replies
-        stats = _completed(found.get("stats", {}), found.get("summary", {}))
+    @property
+    def _web_rests(self) -> bool:
+        return self._context.clock.monotonic() < self._web_rests_until
+
+    def _rest(self) -> None:
+        self._web_rests_until = self._context.clock.monotonic() + WEB_RESTS_S
+
+    async def _read_pages(self, deadline: Deadline, told: Report) -> Sample:
+        """A machine that says too little at port 4028, by its pages."""
+        names = (*_POLL_PAGES, *_ASIDE_PAGES)
+        pages = await self._pages(tuple(n for n in names if n not in told.replies), deadline)
+        found = told.replies | pages.replies
+        stats = _completed(found.get("stats", {}), pages.replies.get("summary", {}))
+        if not stats["STATS"]:
+            raise Unsupported(None, "no page tells what it does")
         report = Report({"stats": stats, "pools": found.get("pools", {})}, pages.errors)
-        return parse(report, self._id, self._context.clock.now(), aside=parse_aside(found))
+        return parse(report, self._id, self._context.clock.now(), aside=parse_aside(pages.replies))
 
     async def _pages(self, names: tuple[str, ...], deadline: Deadline) -> Report:
         found = await self._web.pages([_path(name) for name in names], deadline)

@@ -127,7 +127,7 @@ def parse(
     pools = earlier.value if earlier else _pools(report)
     hashrate_ths = _rate_of(body, _NOW, scale)
     uptime_s = number(first(body, ("Elapsed", "elapsed")))
-    watts = positive(first(body, ("watt", "power")))
+    watts = positive(first(body, ("watt", "power"))) or aside.watts
     mode = _mode(body, aside, hashrate_ths)
     state = _state(mode, hashrate_ths, uptime_s, pools, boards)
     reading = MinerReading(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from drivers.asic.antminer_boards import listed_boards
-from drivers.asic.fields import Row, common, first, integer, text, truth
+from drivers.asic.fields import Row, common, first, integer, positive, text, truth
 from drivers.model import Fault, Pool
 from drivers.wire.cgminer import rows
 
@@ -22,6 +22,8 @@ class Aside(msgspec.Struct, frozen=True):
     locating: bool | None = None
     serials: dict[int, str] = {}
     """Of the boards, by number."""
+    watts: float | None = None
+    """Only of the moment that the pages were read at."""
 
 
 NOTHING_ASIDE = Aside()
@@ -30,13 +32,15 @@ NOTHING_ASIDE = Aside()
 def parse_aside(pages: dict[str, Any], before: Aside = NOTHING_ASIDE) -> Aside:
     """Read `get_miner_conf`, `summary`, `get_blink_status` and `stats`, whichever there are."""
     config = _object(pages.get("get_miner_conf"))
+    stats = _object(pages.get("stats"))
     # Which of the two keys is there depends on the build; both come as number or word.
     return Aside(
         mode=integer(first(config, ("bitmain-work-mode", "miner-mode"))),
         level=integer(first(config, ("bitmain-freq-level", "freq-level"))),
         faults=page_faults(pages.get("summary")),
         locating=truth(_object(pages.get("get_blink_status")).get("blink")),
-        serials=_serials(_object(pages.get("stats"))) or before.serials,
+        serials=_serials(stats) or before.serials,
+        watts=positive((rows(stats, "STATS") or [{}])[0].get("watt")),
     )
 
 

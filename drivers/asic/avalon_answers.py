@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from drivers.asic import avalon_boards, parts
 from drivers.asic.avalon_boards import BOARDS_LIMIT, GHS, Supply, supply
 from drivers.asic.avalon_faults import FAULTS_LIMIT, faults
-from drivers.asic.avalon_modules import Module, celsius, whole, working
+from drivers.asic.avalon_modules import Module, celsius, whole
 from drivers.asic.avalon_names import model_of
+from drivers.asic.avalon_state import at_work, mode_of, state_of
 from drivers.asic.cgminer import missing
 from drivers.asic.fields import (
     Row,
@@ -62,19 +63,21 @@ def parse(
     `earlier` are the pools of an earlier poll, `chips` what was counted then on each board.
     """
     summary = next(iter(rows(report.replies.get("summary", {}), "SUMMARY")), {})
-    pools = earlier.value if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
+    pools = (
+        earlier.value if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
+    )
     uptime_s = uptime_of(modules)
     hashrate_ths = rate_of(summary, modules)
-    state = _state(modules, hashrate_ths, uptime_s, pools)
-    body = _bodies(modules, hashrate_ths, state, chips.value if chips else ())
+    state = state_of(modules, hashrate_ths, uptime_s, pools)
     supplies = [supply(module.fields) for module in modules]
+    body = _bodies(modules, supplies, hashrate_ths, state, chips.value if chips else ())
     wall_w = _sum([each.wall_w for each in supplies])
     reading = MinerReading(
         device_id=device_id,
         kind=Kind.ASIC,
         taken_at=datetime.fromtimestamp(taken_at, UTC),
         state=state,
-        mode=_mode(modules),
+        mode=mode_of(modules),
         hashrate_ths=hashrate_ths,
         hashrate_avg_ths=_each(modules, "GHSavg") or hashrate_average_ths(summary),
         hashrate_nominal_ths=_each(modules, "GHSmm") or None,
@@ -113,6 +116,7 @@ class _Body(NamedTuple):
 
 def _bodies(
     modules: Sequence[Module],
+    supplies: Sequence[Supply],
     hashrate_ths: float | None,
     state: State,
     chips: tuple[int | None, ...],
@@ -122,17 +126,17 @@ def _bodies(
     fans: list[Fan] = []
     found: list[Fault] = []
     works, alone = state is State.MINING, len(modules) == 1
-    for module in modules:
+    for module, power in zip(modules, supplies, strict=True):
         fields, start = module.fields, len(boards)
         model = known(model_of(fields.get("Ver", "")))
         rate_ths = hashrate_ths if alone else _rate(fields)
         own = avalon_boards.boards(
-            fields, model, rate_ths, chips[start : start + BOARDS_LIMIT], works=works
+            fields, model, rate_ths, power.volts, chips[start : start + BOARDS_LIMIT], works=works
         ) or _unit(fields)
         boards += own if alone else [replace(each, index=start + each.index) for each in own]
         fans += avalon_boards.fans(fields, len(fans) + 1)
         mine = boards[start:]
-        found += faults(fields, mine, model, works=works, asleep=state is State.SLEEPING)
+        found += faults(fields, power, mine, model, state)
     return _Body(
         tuple(boards[:ALL_BOARDS_LIMIT]), tuple(fans[:ALL_FANS_LIMIT]), tuple(found[:FAULTS_LIMIT])
     )
@@ -162,7 +166,7 @@ def rate_of(summary: Row, modules: Sequence[Module]) -> float | None:
     rate but what the clocks would give.
     """
     own = _each(modules, "GHSspd")
-    if own or (own is not None and not _at_work(modules)):
+    if own or (own is not None and not at_work(modules)):
         return own
     program = hashrate_now_ths(summary)
     if program is not None:
@@ -218,82 +222,6 @@ def _locating(modules: Sequence[Module]) -> bool | None:
     return any(said) if said else None
 
 
-# --- mode and state ------------------------------------------------------------------------------
-
-_MODES = {
-    # The A10 manual for 0 and 1; more exist since (unverified), they keep their number.
-    "": ("normal", "high performance"),
-    "Avalon Q": ("eco", "standard", "super"),
-    "Avalon Nano 3S": ("low", "mid", "high"),
-    "Avalon Nano 3": ("low", "mid", "high"),
-    "Avalon Mini 3": (),
-}
-"""By model: the Q's and Nano 3s' as their web pages and several public drivers call them."""
-
-
-def _mode(modules: Sequence[Module]) -> str | None:
-    """The mode that is set, where all machines agree; not whether the machine sleeps."""
-    modes = {_mode_of(module.fields) for module in modules[:8]}
-    return modes.pop() if len(modes) == 1 else None
-
-
-def _mode_of(fields: Mapping[str, str]) -> str | None:
-    name = model_of(fields.get("Ver", ""))
-    mode, level = whole(fields, "WORKMODE"), whole(fields, "WORKLEVEL")
-    if mode is None:  # the first Nano 3 has levels alone, and they are its modes
-        mode, level = (level if name == "Avalon Nano 3" else None), None
-    if mode is None:
-        return None
-    words = _MODES.get(name or "", _MODES[""])
-    word = words[mode] if 0 <= mode < len(words) else str(mode)
-    return f"{word}, level {level}" if level else word
-
-
-def _at_work(modules: Sequence[Module]) -> bool:
-    """False where a machine says that it is off or not at work."""
-    return all(
-        working(module.fields)[0] in (None, "work") and not whole(module.fields, "SoftOFF")
-        for module in modules
-    )
-
-
-def _state(
-    modules: Sequence[Module],
-    hashrate_ths: float | None,
-    uptime_s: float | None,
-    pools: tuple[Pool, ...],
-) -> State:
-    """What the machines say; of several under one controller, what they do together."""
-    if hashrate_ths and _at_work(modules):
-        return State.MINING
-    states = {_word(module.fields, hashrate_ths) for module in modules}
-    if len(states) == 1 and (said := states.pop()) is not None:
-        return said
-    return parts.mining_state(hashrate_ths, uptime_s, pools)
-
-
-_STATES = {"init": State.STARTING, "fault": State.FAULT, "idle": State.IDLE}
-"""`sysstatus` in Canaan's driver; work is judged by its rate."""
-
-
-def _word(fields: Mapping[str, str], hashrate_ths: float | None) -> State | None:
-    """The state in a machine's own words, None where they do not settle it.
-
-    `SoftOFF` is the reason for being switched off, 0 for none: 4 on a Q and 5 on a 1346 after the
-    command. A 1346 also shows 6 while it boots, so a reason alone is not sleep (one source).
-    """
-    word, _ = working(fields)
-    if word in (None, "idle", "work") and whole(fields, "SoftOFF") and not hashrate_ths:
-        return State.SLEEPING
-    if word == "idle" and _has_error(fields):
-        return State.FAULT
-    return _STATES.get(word or "")
-
-
-def _has_error(fields: Mapping[str, str]) -> bool:
-    return bool(faults(fields, (), None, works=True, asleep=True)) or bool(supply(fields).error)
-
-
 # --- who answers ---------------------------------------------------------------------------------
 
 
@@ -310,6 +238,3 @@ def _fingerprint(modules: Sequence[Module], reading: MinerReading) -> Fingerprin
         uptime_s=reading.uptime_s,
         counters=() if reading.shares_accepted is None else (float(reading.shares_accepted),),
     )
-
-
-__all__ = ["Chips", "Pools", "Supply", "parse", "rate_of", "uptime_of", "words_of"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import mul
 from typing import NamedTuple, TypeVar
 
-from drivers.asic.avalon_modules import celsius, numbers, whole
+from drivers.asic.avalon_modules import celsius, length, numbers, whole
 from drivers.asic.fields import highest, integer, number, positive, scaled
 from drivers.asic.models import Model
 from drivers.model import Board, Fan
@@ -16,11 +17,10 @@ T = TypeVar("T")
 BOARDS_LIMIT = 16
 """On one machine; none has more than 4."""
 CHIPS_LIMIT = 1024
-FANS_LIMIT = 8
 GHS = 1e-3
 _SETTLED_S = 600.0
 """A chip that has found nothing for so long is silent: each finds several results a minute."""
-_BLANK_TEMPERATURES = ("-273", "0")
+_CLOCK_LIMIT_MHZ = 10_000.0
 
 
 # --- boards ------------------------------------------------------------------------------------
@@ -28,15 +28,16 @@ _BLANK_TEMPERATURES = ("-273", "0")
 
 def count(fields: Fields) -> int:
     """How many boards the lists of a machine are for."""
-    lists = (len(numbers(fields, key)) for key in ("MGHS", "MTmax", "MW", "ECHU"))
-    numbered = (at + 1 for at in range(BOARDS_LIMIT) if f"PVT_T{at}" in fields)
-    return min(max((*lists, *numbered), default=0), BOARDS_LIMIT)
+    lists = (length(fields, key) for key in ("MGHS", "MTmax", "MW", "ECHU"))
+    numbered = next(at for at in range(BOARDS_LIMIT + 1) if f"PVT_T{at}" not in fields)
+    return min(max(*lists, numbered), BOARDS_LIMIT)
 
 
 def boards(
     fields: Fields,
     model: Model | None,
     rate_ths: float | None,
+    volts: float | None,
     known_chips: tuple[int | None, ...] = (),
     *,
     works: bool,
@@ -46,25 +47,29 @@ def boards(
     rates = _rates(fields, total, rate_ths)
     chip_temps = _chip_temps(fields, total)
     fitted = numbers(fields, "EEPROM")
-    volts = _volts(fields, total)
+    # `Vi` (hundredths) of the old ones is each board's own, else the supply's output feeds all.
+    volts_of = [scaled(each, 0.01) for each in numbers(fields, "Vi")] or [volts] * total
     freqs = [frequency(fields, at) for at in range(total)]
     if total == 1:
         freqs = [positive(fields.get("Freq")) or freqs[0]]
     seen = chips(fields, total, works=works)
     inlet_c, outlet_c = celsius(fields.get("HBITemp")), celsius(fields.get("HBOTemp"))
     hottest_c = highest((inlet_c, outlet_c, celsius(fields.get("HBTemp"))))
-    alone = total == 1  # these sensors are those of the only board
+    alone = total == 1  # these sensors are those of the only board, and all chips are on it
+    rest = _fitted(number(fields.get("TA"))) if alone and works else None
     return tuple(
         Board(
             index=at,
             hashrate_ths=rates[at],
-            chips=seen[at] if seen[at] is not None else _at(known_chips, at),
+            chips=next(
+                (each for each in (seen[at], _at(known_chips, at), rest) if each is not None), None
+            ),
             chips_expected=_fitted(_at(fitted, at)) or (model.chips if model else None),
             board_temp_c=hottest_c if alone else None,
             chip_temp_c=_at(chip_temps, at),
             inlet_temp_c=inlet_c if alone else None,
             outlet_temp_c=outlet_c if alone else None,
-            voltage_v=_at(volts, at),
+            voltage_v=_at(volts_of, at),
             frequency_mhz=freqs[at],
         )
         for at in range(total)
@@ -90,6 +95,8 @@ def _chip_temps(fields: Fields, total: int) -> list[float | None]:
     `MTmax` since the A10; before, `PVT_T[21-76/1-88/83 ..]` has for each board the coolest chip and
     its temperature, the hottest one and its, and the mean (cgminer's driver-avalon7.c).
     """
+    if _is_cold(fields):
+        return []
     if "MTmax" in fields:
         return [positive(celsius(each)) for each in numbers(fields, "MTmax")]
     if "PVT_T" in fields:
@@ -100,16 +107,14 @@ def _chip_temps(fields: Fields, total: int) -> list[float | None]:
     return [positive(celsius(fields.get("TMax")))] if total == 1 else []
 
 
+def _is_cold(fields: Fields) -> bool:
+    """True where nothing is measured now: a Q asleep says `TMax[0]` beside lists from before."""
+    return number(fields.get("TMax")) == 0
+
+
 def _hottest(word: str) -> float | None:
     parts = word.split("/")
     return positive(celsius(parts[1].partition("-")[2])) if len(parts) > 1 else None
-
-
-def _volts(fields: Fields, total: int) -> list[float | None]:
-    """What each board is fed with: `Vi` (hundredths) of the old ones, else the supply's output."""
-    if "Vi" in fields:
-        return [scaled(each, 0.01) for each in numbers(fields, "Vi")]
-    return [supply(fields).volts] * total
 
 
 def frequency(fields: Fields, board: int) -> float | None:
@@ -119,11 +124,12 @@ def frequency(fields: Fields, board: int) -> float | None:
     its `Freq` so to the hundredth, and the boards of an A1566 its `Freq` as their mean.
     """
     counts, steps = numbers(fields, f"PLL{board}"), numbers(fields, f"SF{board}")
-    pairs = [(cores, mhz) for cores, mhz in zip(counts, steps, strict=False) if cores and mhz]
-    cores = sum(pair[0] for pair in pairs)
-    if cores <= 0 or len(counts) != len(steps) or not pairs:
+    if not counts or len(counts) != len(steps):
         return None
-    return scaled(sum(cores * mhz for cores, mhz in pairs) / cores, 1.0)
+    known_counts = [each or 0.0 for each in counts]
+    cores = sum(known_counts)
+    mean_mhz = sum(map(mul, known_counts, [each or 0.0 for each in steps])) / (cores or 1.0)
+    return round(mean_mhz, 2) if 0 < mean_mhz < _CLOCK_LIMIT_MHZ else None
 
 
 def chips(fields: Fields, total: int, *, works: bool) -> list[int | None]:
@@ -134,18 +140,15 @@ def chips(fields: Fields, total: int, *, works: bool) -> list[int | None]:
     """
     old = (number(fields.get("Elapsed")) or 0.0) >= _SETTLED_S
     found = [_answering(fields, at, old=old) for at in range(total)]
-    if not works and not any(found):
+    if not works and (_is_cold(fields) or not any(found)):
         return [None] * total
-    if total == 1 and found == [None]:
-        said = whole(fields, "TA")  # total of ASICs
-        return [said if said and 0 < said <= CHIPS_LIMIT else None]
     return found
 
 
 def _answering(fields: Fields, board: int, *, old: bool) -> int | None:
     temps = fields.get(f"PVT_T{board}", "").split()
     if temps:
-        return len(temps) - sum(map(temps.count, _BLANK_TEMPERATURES))
+        return len(temps) - temps.count("-273") - temps.count("0")
     results = fields.get(f"MW{board}", "").split()
     if not results:
         return None
@@ -153,7 +156,7 @@ def _answering(fields: Fields, board: int, *, old: bool) -> int | None:
 
 
 def _fitted(value: float | None) -> int | None:
-    """What the board's memory says it has (`EEPROM[160 160 160]`)."""
+    """A count of chips: of a board's memory (`EEPROM[160 160 160]`), or all (`TA[160]`)."""
     found = integer(value)
     return found if found and 0 < found <= CHIPS_LIMIT else None
 
@@ -165,11 +168,13 @@ def _at(values: Sequence[T | None], at: int) -> T | None:
 # --- fans --------------------------------------------------------------------------------------
 
 
+_FANS = ("Fan", *(f"Fan{at}" for at in range(1, 9)))
+
+
 def fans(fields: Fields, first_index: int) -> list[Fan]:
     """`Fan1`, `Fan2` ..., or the only `Fan` of the old ones; `FanR` is the duty of all."""
     duty = number(fields.get("FanR"))
-    keys = ["Fan", *(f"Fan{at}" for at in range(1, FANS_LIMIT + 1))]
-    speeds = [rpm for key in keys if (rpm := whole(fields, key)) is not None and rpm >= 0]
+    speeds = [rpm for key in _FANS if (rpm := whole(fields, key)) is not None and rpm >= 0]
     return [Fan(first_index + at, rpm, duty) for at, rpm in enumerate(speeds)]
 
 

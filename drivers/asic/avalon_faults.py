@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from drivers.asic.avalon_boards import supply
+from drivers.asic.avalon_boards import Supply, supply
 from drivers.asic.avalon_modules import numbers, whole, working
 from drivers.asic.fields import integer
 from drivers.asic.models import Model
-from drivers.model import Board, Fault
+from drivers.model import Board, Fault, State
 
 Fields = Mapping[str, str]
 FAULTS_LIMIT = 64
@@ -39,6 +39,8 @@ too hot and core test (bits 6, 7 and 9) only, and otherwise unverified."""
 _NOTICES = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 15
 """Canaan says to ignore these while the rate is good; every board of the healthy 1047 and 1066 in
 its manual and in recordings shows bit 9."""
+_IGNORED = {State.FAULT: 0, State.UNKNOWN: 0, State.MINING: _NOTICES}
+"""By state; a machine that sleeps, starts or has no pool is idle for a good reason."""
 _SUPPLY_ERRORS = {
     1 << 0: "input voltage is low",
     1 << 1: "too hot (sensor 1)",
@@ -66,22 +68,26 @@ _LINK_GOOD = ("OK", "SUCCES", "SUCCESS", "")
 
 def faults(
     fields: Fields,
+    power: Supply,
     boards: Sequence[Board],
     model: Model | None,
-    *,
-    works: bool,
-    asleep: bool,
+    state: State,
 ) -> list[Fault]:
-    """Error masks and what the boards show; notices count only where the machine does not hash."""
-    ignored = (_NOTICES if works or asleep else 0) | (_IDLE if asleep else 0)
-    found = [*_supply_faults(fields), *_masks(fields, boards, ignored), *_flags(fields)]
-    if works:
+    """Error masks and what the boards show; notices count only where nothing else explains."""
+    ignored = _IGNORED.get(state, _NOTICES | _IDLE)
+    found = [*_supply_faults(power), *_masks(fields, boards, ignored), *_flags(fields)]
+    if state in (State.MINING, State.FAULT):  # else boards may be without power
         found += _missing(fields, boards, model)
     return found[:FAULTS_LIMIT]
 
 
-def _supply_faults(fields: Fields) -> Iterator[Fault]:
-    for bit, words in _bits(supply(fields).error or 0, _SUPPLY_ERRORS):
+def has_error(fields: Fields) -> bool:
+    """True where a machine shows an error that stops it."""
+    return bool(faults(fields, supply(fields), (), None, State.IDLE))
+
+
+def _supply_faults(power: Supply) -> Iterator[Fault]:
+    for bit, words in _bits(power.error or 0, _SUPPLY_ERRORS):
         yield Fault(f"PS {bit}", f"power supply: {words}")
 
 

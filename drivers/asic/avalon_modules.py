@@ -9,6 +9,7 @@ recordings of Avalon 721 to 1566 and of an Avalon Q.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,10 +20,11 @@ from drivers.wire.cgminer import rows
 MODULES_LIMIT = 64
 ROWS_LIMIT = 16
 STRING_LIMIT_CHARS = 128 * 1024
+LIST_LIMIT = 512
 
-# A key begins where a word does and is short, a value has no bracket: linear whatever comes, and
-# what is cut off or never closed is left out. Keys with `%` and `-` were seen in old breeds.
-_TOKEN = re.compile(r"(?<![\w%-])([\w%-]{1,24}+)\[([^\[\]]*+)\]")
+KEY_LIMIT_CHARS = 24
+
+_KEY = re.compile(r"(?<![\w%-])[\w%-]{1,24}+$")
 _BOARD = re.compile(r"'?HB(\d{1,2})'?\s*:\s*\{")
 _MODULE = re.compile(r"MM ID(\d{1,3})(?::\w+)?")
 
@@ -64,20 +66,32 @@ def tokens(value: Any) -> dict[str, str]:
     """The values by key; of a key that comes twice the first counts."""
     if not isinstance(value, str):
         return _taken_apart(value) if isinstance(value, dict) else {}
-    pairs = _TOKEN.findall(value[:STRING_LIMIT_CHARS])
-    pairs.reverse()
-    return dict(pairs)
+    found: dict[str, str] = {}
+    # By brackets and not by an expression: linear whatever comes, and half the time. What never
+    # closes is left out, what closes without a key as well.
+    *closed, _ = value[:STRING_LIMIT_CHARS].split("]")
+    for part in closed:
+        head, bracket, inner = part.rpartition("[")
+        key = head.rpartition(" ")[2]
+        if not key.isidentifier() or len(key) > KEY_LIMIT_CHARS:
+            match = _KEY.search(key[-KEY_LIMIT_CHARS - 1 :])  # as in `'STATS':{Ver` or `DH5m%`
+            key = match.group() if match and bracket else ""
+        if key and key not in found:
+            found[key] = inner
+    return found
 
 
 def _taken_apart(value: dict[str, Any]) -> dict[str, str]:
     """An object in the string's place, as proxies between us and a machine make of it."""
     inner = value.get("STATS")
     fields = inner if isinstance(inner, dict) else value
-    return {str(key)[:24]: _words(each) for key, each in list(fields.items())[:512]}
+    return {
+        str(key)[:KEY_LIMIT_CHARS]: _words(each) for key, each in list(fields.items())[:LIST_LIMIT]
+    }
 
 
 def _words(value: Any) -> str:
-    listed = value[:512] if isinstance(value, list) else [value]
+    listed = value[:LIST_LIMIT] if isinstance(value, list) else [value]
     return " ".join(str(each) for each in listed if isinstance(each, str | int | float))
 
 
@@ -103,7 +117,20 @@ def _boards(value: Any) -> dict[str, str]:
 def numbers(fields: Mapping[str, str], key: str) -> list[float | None]:
     """A list such as `MGHS[26907.01 26025.06]`; empty where it is absent."""
     value = fields.get(key)
-    return [number(word) for word in value.split()[:512]] if value else []
+    words = value.split()[:LIST_LIMIT] if value else []
+    try:
+        found: list[float | None] = [*map(float, words)]
+    except ValueError:
+        return [number(word) for word in words]
+    if all(map(math.isfinite, found)):
+        return found
+    return [each if math.isfinite(each) else None for each in found]
+
+
+def length(fields: Mapping[str, str], key: str) -> int:
+    """How many values a list has."""
+    value = fields.get(key)
+    return len(value.split()) if value else 0
 
 
 def celsius(value: Any) -> float | None:
@@ -114,7 +141,8 @@ def celsius(value: Any) -> float | None:
 
 def whole(fields: Mapping[str, str], key: str) -> int | None:
     """A whole number under a key."""
-    return integer(fields.get(key))
+    value = fields.get(key)
+    return integer(value) if value else None
 
 
 def working(fields: Mapping[str, str]) -> tuple[str | None, int | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from drivers.asic.avalon_modules import Module
@@ -31,9 +32,7 @@ _A15 = re.compile(r"15-(\d{3})(?!\d)")
 _A15_LIMIT_THS = 200
 
 
-def identity(
-    version: dict[str, Any], modules: Sequence[Module], provisional_id: str
-) -> Identity:
+def identity(version: dict[str, Any], modules: Sequence[Module], provisional_id: str) -> Identity:
     """Put together what `version` and the strings say; either may be empty.
 
     A controller of several machines has no serial of its own.
@@ -64,6 +63,7 @@ def model_in(row: Row, ver: str | None) -> str | None:
     return next((name for word in words if word and (name := model_of(word))), None)
 
 
+@lru_cache(maxsize=1024)
 def model_of(word: str) -> str | None:
     """`1246-83`, `AvalonMiner 1166Pro-S-78`, `Nano3s-25021401`, `7411706-3162860`: the model.
 

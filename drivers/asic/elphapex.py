@@ -8,6 +8,7 @@ server is asked first. Some serve the same pages below `/cgi-bin/luci` instead.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Any
 
@@ -24,7 +25,6 @@ from drivers.asic.elphapex_answers import (
     SYSTEM_INFO,
     is_mining,
     parse,
-    parse_identity,
     read_blink,
     read_config,
     read_health,
@@ -33,13 +33,17 @@ from drivers.asic.elphapex_answers import (
     uptime_of,
     words_of,
 )
+from drivers.asic.fields import Row, common, first, mac, miner_id, text
+from drivers.asic.page_parts import section
 from drivers.errors import BadReply, DriverError, NoResources, Unsupported
-from drivers.model import Identity, Sample
+from drivers.model import Identity, Kind, Sample
 from drivers.wire.cgminer import Report
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import DENIED, Pass, WebClient
 
 FACTORY_CREDENTIAL = Credential("root", "root")
+_BUILD = re.compile(r"_V(\d[\w.]{0,32})$")
+NETWORK_INFO = "get_network_info"
 FOLDERS = ("/cgi-bin", "/cgi-bin/luci")
 SLOW_PAGES = {
     POOLS: Slow(45.0, read_pools),
@@ -64,11 +68,13 @@ class Elphapex:
         self._folder: str | None = None
 
     async def identify(self) -> Identity:
-        """By `get_system_info` and `stats`; raises only where neither is given."""
+        """By `get_system_info` (or the network's page) and `stats`; raises without either."""
         deadline = self._deadline()
         found: dict[str, dict[str, Any]] = {}
         problems: list[DriverError] = []
-        for name in (SYSTEM_INFO, STATS):
+        for name in (SYSTEM_INFO, STATS, NETWORK_INFO):
+            if name == NETWORK_INFO and SYSTEM_INFO in found:
+                break
             try:
                 found[name] = await self._page(name, deadline)
             except DriverError as error:
@@ -76,9 +82,8 @@ class Elphapex:
         if not found:
             raise problems[0]
         self._slow.forget()
-        identity = parse_identity(
-            found.get(SYSTEM_INFO, {}), found.get(STATS, {}), self._endpoint.provisional_id
-        )
+        info = found.get(SYSTEM_INFO, found.get(NETWORK_INFO, {}))
+        identity = parse_identity(info, found.get(STATS, {}), self._endpoint.provisional_id)
         self._id = identity.id
         return identity
 
@@ -140,3 +145,30 @@ async def enter(client: WebClient, credential: Credential, deadline: Deadline) -
         word = b64encode(f"{credential.user}:{credential.password}".encode()).decode()
         return Pass(headers={"Authorization": f"Basic {word}"})
     return Pass(login=client.context.web.digest(credential))
+
+
+def parse_identity(info: Row, stats: Row, provisional_id: str) -> Identity:
+    """Put together `get_system_info` and `stats`; either may be empty."""
+    own = section(stats, "INFO")
+    address = mac(info.get("macaddr"))
+    serial = text(own.get("dev_sn"))
+    build = common(first(info, ("system_filesystem_version",)) or own.get("miner_version"))
+    algorithm = text(info.get("Algorithm"))
+    return Identity(
+        id=miner_id(address, serial, provisional_id),
+        kind=Kind.ASIC,
+        make="Elphapex",
+        model=common(info.get("minertype")) or common(own.get("type")),
+        firmware="stock",
+        firmware_version=_version(build),
+        serial=serial,
+        mac=address,
+        hostname=text(first(info, ("hostname", "conf_hostname"))),
+        algorithm=algorithm.lower() if algorithm else None,
+    )
+
+
+def _version(build: str | None) -> str | None:
+    """`DG1+_SW_V1.0.2` is version 1.0.2."""
+    found = _BUILD.search(build) if build else None
+    return found.group(1) if found else build

@@ -8,7 +8,6 @@ on one whose chips are at 25 degrees.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -20,8 +19,6 @@ from drivers.asic.fields import (
     first,
     highest,
     integer,
-    mac,
-    miner_id,
     number,
     positive,
     text,
@@ -44,7 +41,6 @@ from drivers.model import (
     Fan,
     Fault,
     Fingerprint,
-    Identity,
     Kind,
     MinerReading,
     Pool,
@@ -64,7 +60,6 @@ _MODES = {0: "normal", _SLEEPING: "sleep", 2: "high", 3: "low"}
 """2 and 3 by one public client, unverified."""
 _CONSTANT = [47, 46, 67, 66]
 _MILLIDEGREES = 200.0
-_BUILD = re.compile(r"_V(\d[\w.]{0,32})$")
 _EXCESS = 2.0
 """A short-term rate beyond so many times the ideal is a firmware's slip (one public client)."""
 
@@ -113,36 +108,6 @@ def _as_rpc(row: Row) -> dict[str, Any]:
     names = ("url", "user", "status", "accepted", "rejected", "stale", "priority")
     named = {name.capitalize(): row[name] for name in names if name in row}
     return {"URL": named.pop("Url", None), **named}
-
-
-# --- identity ----------------------------------------------------------------------------------
-
-
-def parse_identity(info: Row, stats: Row, provisional_id: str) -> Identity:
-    """Put together `get_system_info` and `stats`; either may be empty."""
-    own = section(stats, "INFO")
-    address = mac(info.get("macaddr"))
-    serial = text(own.get("dev_sn"))
-    build = common(first(info, ("system_filesystem_version",)) or own.get("miner_version"))
-    algorithm = text(info.get("Algorithm"))
-    return Identity(
-        id=miner_id(address, serial, provisional_id),
-        kind=Kind.ASIC,
-        make="Elphapex",
-        model=common(info.get("minertype")) or common(own.get("type")),
-        firmware="stock",
-        firmware_version=_version(build),
-        serial=serial,
-        mac=address,
-        hostname=text(info.get("hostname")),
-        algorithm=algorithm.lower() if algorithm else None,
-    )
-
-
-def _version(build: str | None) -> str | None:
-    """`DG1+_SW_V1.0.2` is version 1.0.2."""
-    found = _BUILD.search(build) if build else None
-    return found.group(1) if found else build
 
 
 # --- what a poll brought -----------------------------------------------------------------------

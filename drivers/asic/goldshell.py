@@ -29,12 +29,13 @@ from drivers.asic.goldshell_answers import (
 from drivers.asic.goldshell_login import FACTORY, enter
 from drivers.asic.kept import Kept
 from drivers.errors import (
+    AccessDenied,
+    BadReply,
     DeviceTimeout,
     DriverError,
     NoResources,
     Refused,
     Unreachable,
-    WrongProtocol,
 )
 from drivers.model import Identity, MinerReading, Sample
 from drivers.wire.cgminer import CgminerRpc, Report
@@ -77,7 +78,7 @@ class Goldshell:
         now = self._context.clock.now()
         try:
             report = await self._rpc.ask_all(COMMANDS, deadline=deadline)
-        except (Unreachable, Refused, WrongProtocol) as error:
+        except (Unreachable, Refused, BadReply) as error:
             return await self._read_pages(error, now, deadline)
         sample = parse(report, self._id, now, NO_PLAN, self._chips)
         return with_plan(sample, await self._plan_of(sample, now, deadline))
@@ -135,6 +136,9 @@ class Goldshell:
                 raise
             except (DeviceTimeout, Unreachable):
                 break
+            except AccessDenied:
+                if path == SETTING_PAGE:
+                    break  # no password opens: the next page would have it tried once more
             except DriverError:
                 continue
         return pages

@@ -71,7 +71,7 @@ class Hammer:
         if not version and not info:
             raise problems[0]
         self._slow.forget()
-        self._info = info
+        self._info = _essence(info)
         identity = parse_identity(version, info, self._endpoint.provisional_id)
         self._id = identity.id
         return identity
@@ -114,14 +114,14 @@ class Hammer:
         """The status page; raises the RPC's problem where that does not help."""
         if not self._info:
             try:
-                self._info = await self._page(SYSTEM_INFO, deadline)
+                self._info = _essence(await self._page(SYSTEM_INFO, deadline))
             except DriverError as error:
                 raise problem from error
         page = await self._ask_status(problem, deadline)
         words = missing(Report({}, {"rpc": problem}))
         make = make_of(self._info.get("minertype"))
         now = self._context.clock.now()
-        return parse_status(page, self._info, make, self._id, now, lacking=words)
+        return parse_status(page, self._info, make, self._id, now, words)
 
     async def _ask_status(self, problem: DriverError, deadline: Deadline) -> dict[str, Any]:
         for path in (self._status_page,) if self._status_page else STATUS_PAGES:
@@ -143,3 +143,9 @@ class Hammer:
         if not isinstance(page, dict):
             raise BadReply("the page is not an object")
         return page
+
+
+def _essence(info: dict[str, Any]) -> dict[str, Any]:
+    """What a reading takes from the page: thousands of machines keep it."""
+    keys = ("minertype", "macaddr", "system_filesystem_version")
+    return {key: info[key] for key in keys if key in info}

@@ -45,7 +45,7 @@ class Make(NamedTuple):
     """In the type that the machine states, in capitals."""
     name: str
     ghs: float
-    """TH/s of what its answers call GHS: the scrypt machines mean MH/s (`ghs5s` of a D10 is 5019)."""
+    """TH/s of what its answers call GHS: scrypt machines mean MH/s (`ghs5s` of a D10 is 5019)."""
     algorithm: str | None = None
 
 

@@ -15,11 +15,11 @@ import msgspec
 
 from drivers.asic import parts
 from drivers.asic.fields import Row, corners, first, highest, integer, number, scaled, text
-from drivers.asic.hammer_answers import Make, Page
+from drivers.asic.hammer_answers import Make
 from drivers.asic.models import known
 from drivers.asic.page_parts import BOARDS_LIMIT, POOLS_LIMIT, degrees, listed, section
 from drivers.errors import BadReply
-from drivers.model import Board, Fan, Fingerprint, Kind, MinerReading, Sample, State
+from drivers.model import Board, Fan, Fingerprint, Kind, MinerReading, Sample
 from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend
 
 _FANS = tuple((at, f"fan{at}") for at in range(1, 17))
@@ -62,7 +62,6 @@ def parse_status(
     make: Make,
     device_id: str,
     taken_at: float,
-    config: Page | None = None,
     lacking: tuple[str, ...] = (),
 ) -> Sample:
     """Read a status page of either form."""
@@ -71,18 +70,15 @@ def parse_status(
     name = text(info.get("minertype"))
     boards = _boards(page, make, name)
     pools = parts.pools([_as_rpc(row) for row in _pools(page)])
-    uptime_s, mode = _age_s(summary.get("elapsed")), config.mode if config else None
-    state = parts.mining_state(hashrate_ths, uptime_s, pools)
-    stopped = mode in (1, -1) and not hashrate_ths
+    uptime_s = _age_s(summary.get("elapsed"))
     reading = MinerReading(
         device_id=device_id,
         kind=Kind.ASIC,
         taken_at=datetime.fromtimestamp(taken_at, UTC),
-        state=State.SLEEPING if stopped else state,
+        state=parts.mining_state(hashrate_ths, uptime_s, pools),
         hashrate_ths=hashrate_ths,
         hashrate_avg_ths=_rate(summary, "ghsav", "av", make),
         uptime_s=uptime_s,
-        chip_temp_max_c=None,
         shares_accepted=parts.total(pools, "accepted"),
         shares_rejected=parts.total(pools, "rejected"),
         shares_stale=parts.total(pools, "stale"),
@@ -94,7 +90,8 @@ def parse_status(
     )
     words = (text(info.get("macaddr")), name, text(info.get("system_filesystem_version")))
     chips = "-".join(str(board.chips) for board in boards)
-    return Sample(reading, Fingerprint(tuple(filter(None, (*words, chips))), uptime_s))
+    traits = tuple(filter(None, (*words, chips)))
+    return Sample(reading, Fingerprint(traits=traits, uptime_s=uptime_s))
 
 
 def _plain(value: Any) -> Any:

@@ -92,7 +92,7 @@ class Innosilicon:
             problem = error
         if not isinstance(problem, DeviceTimeout | Unreachable | WrongProtocol):
             report = await self._names()
-        pages, _ = await self._pages((TYPE_PAGE, OVERVIEW_PAGE, ALL_PAGE))
+        pages, _ = await self._pages((ALL_PAGE, OVERVIEW_PAGE, TYPE_PAGE))
         if problem is not None and not pages and not report.replies:
             raise problem
         identity = parse_identity(version, pages, report, self._endpoint.provisional_id)
@@ -105,7 +105,7 @@ class Innosilicon:
         now = self._context.clock.now()
         try:
             report = await self._rpc.ask_all(COMMANDS, deadline=deadline)
-        except (Unreachable, Refused, WrongProtocol) as error:
+        except (Unreachable, Refused, BadReply) as error:
             return await self._read_pages(error, now, deadline)
         sample = parse(report, self._id, now)
         return with_details(sample, await self._details_of(sample, now, deadline))

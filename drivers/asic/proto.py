@@ -19,7 +19,7 @@ from drivers.errors import AccessDenied, DriverError
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import Report
 from drivers.wire.deadline import Deadline
-from drivers.wire.pages import REST_S, Pass, WebClient, decoded
+from drivers.wire.pages import DENIED, REST_S, Pass, WebClient, decoded
 
 BASE = "/api/v1"
 SYSTEM, NETWORK, HARDWARE = f"{BASE}/system", f"{BASE}/network", f"{BASE}/hardware"
@@ -124,8 +124,9 @@ class Proto:
             headers={"Content-Type": "application/json"},
             body=msgspec.json.encode({"password": credential.password}),
         )
-        if not 200 <= reply.status < 300:
+        if reply.status in DENIED:
             self._barred[credential] = now + REST_S
+        if not 200 <= reply.status < 300:
             raise AccessDenied(reply.status, "the rig does not take the password")
         answer = decoded(msgspec.structs.replace(reply, status=200), LOGIN)
         token = answer.get("access_token") if isinstance(answer, dict) else None

@@ -24,6 +24,7 @@ from drivers.asic.fields import (
 )
 from drivers.asic.kept import Kept
 from drivers.asic.microbt import (
+    FAULTS_LIMIT,
     Doing,
     Whole,
     faults_of,
@@ -82,6 +83,7 @@ def parse(
     boards = _boards(report, summary, miner)
     pools = earlier.value if earlier else _pools(content(report, POOLS, "pools"))
     told = faults_of(info.sections.get("error-code"))
+    silent = silent_boards(boards) if now_ths else ()
     power_w = _figure(first(summary, ("power-realtime", "power-5min", "power")))
     measured_w = supply_power_w(info.sections) if info.fresh else None
     source = PowerSource.METERED if info.metered else PowerSource.REPORTED
@@ -114,7 +116,7 @@ def parse(
         fans=_fans(summary, told),
         pools=pools,
         pools_at=datetime.fromtimestamp(earlier.at, UTC) if earlier else None,
-        faults=told + (silent_boards(boards) if now_ths else ()),
+        faults=(told + silent)[:FAULTS_LIMIT],
         missing=missing(report),
     )
     user = pools[0].user if pools else None

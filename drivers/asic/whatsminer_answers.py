@@ -25,6 +25,7 @@ from drivers.asic.fields import (
 )
 from drivers.asic.kept import Kept
 from drivers.asic.microbt import (
+    FAULTS_LIMIT,
     Doing,
     Whole,
     faults_of,
@@ -109,7 +110,7 @@ def parse(
         earlier.value if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
     )
     told = faults_of(*_codes(summary), seen.errors)
-    faults = told + (silent_boards(boards) if now_ths else ())
+    silent = silent_boards(boards) if now_ths else ()
     power_w, source = _power(summary, seen)
     reading = MinerReading(
         device_id=device_id,
@@ -139,10 +140,17 @@ def parse(
         fans=_fans(summary, told),
         pools=pools,
         pools_at=datetime.fromtimestamp(earlier.at, UTC) if earlier else None,
-        faults=faults,
+        faults=(told + silent)[:FAULTS_LIMIT],
         missing=missing(report),
     )
-    return Sample(reading, _fingerprint(summary, found, reading))
+    user = pools[0].user if pools else None
+    accepted = reading.shares_accepted
+    fingerprint = Fingerprint(
+        traits=(*words_of(summary, found), *([user] if user else [])),
+        uptime_s=uptime_s,
+        counters=() if accepted is None else (float(accepted),),
+    )
+    return Sample(reading, fingerprint)
 
 
 def _rate(row: Row, keys: tuple[str, ...], scale: float = _MEGA) -> float | None:
@@ -156,8 +164,7 @@ def _rate(row: Row, keys: tuple[str, ...], scale: float = _MEGA) -> float | None
 
 
 def _nominal(row: Row) -> float | None:
-    found = positive(row.get("Factory GHS"))
-    return scaled(found, _GIGA)
+    return scaled(positive(row.get("Factory GHS")), _GIGA)
 
 
 def _uptime_s(summary: Row) -> float | None:
@@ -201,7 +208,7 @@ def _board_scale(found: list[dict[str, Any]], summary: Row) -> float:
 
 
 def _sum(found: list[dict[str, Any]], keys: tuple[str, ...]) -> float:
-    return sum(max(0.0, number(first(row, keys)) or 0.0) for row in found)
+    return sum(_rate(row, keys, 1.0) or 0.0 for row in found)
 
 
 def _board(at: int, row: Row, scale: float, chips_expected: int | None) -> Board:
@@ -292,12 +299,3 @@ def _ramping(summary: Row, found: list[dict[str, Any]]) -> bool | None:
         return not all(known)
     stable = truth(summary.get("Hash Stable"))
     return None if stable is None else not stable
-
-
-def _fingerprint(summary: Row, found: list[dict[str, Any]], reading: MinerReading) -> Fingerprint:
-    user = reading.pools[0].user if reading.pools else None
-    return Fingerprint(
-        traits=(*words_of(summary, found), *([user] if user else [])),
-        uptime_s=reading.uptime_s,
-        counters=() if reading.shares_accepted is None else (float(reading.shares_accepted),),
-    )

@@ -7,6 +7,7 @@ from functools import partial
 
 from drivers.sim.answers import Asked, Command, Dialect, reply_to
 from drivers.sim.face import Face
+from drivers.sim.machine import Condition
 from drivers.sim.protocol import Row
 from drivers.sim.rows import (
     BFGMINER,
@@ -46,9 +47,27 @@ def _summary(family: Family, asked: Asked) -> Answer:
     return 11, (), (summary_row(family, asked),)
 
 
+def device(family: Family, asked: Asked, index: int) -> Row:
+    """A device as it is: disabled where the machine sleeps, dead where its board is lost."""
+    machine, row = asked.machine, device_row(family, asked, index)
+    if machine.condition is Condition.SLEEPING:
+        row |= {"Enabled": "N", "Status": "Disabled"}
+    elif not machine.chips_at(index):
+        row |= {"Status": "Dead"}
+    elif not machine.pool_alive:
+        row |= {"Status": "Alive"}
+    return row
+
+
+def pool(asked: Asked, index: int) -> Row:
+    """A pool as it is."""
+    row = pool_row(asked, index)
+    return row if asked.machine.pool_alive else row | {"Status": "Dead", "Stratum Active": False}
+
+
 def _devs(family: Family, asked: Asked) -> Answer:
     boards = asked.machine.model.boards
-    rows = tuple(device_row(family, asked, index) for index in range(boards))
+    rows = tuple(device(family, asked, index) for index in range(boards))
     return 9, (f"{boards} {family.device}(s)",), rows
 
 
@@ -59,7 +78,7 @@ def _one_device(family: Family, asked: Asked) -> Answer:
     last = asked.machine.model.boards - 1
     if not 0 <= index <= last:
         return family.missing_code, (index, last), ()
-    return family.device_code, (index,), (device_row(family, asked, index),)
+    return family.device_code, (index,), (device(family, asked, index),)
 
 
 def _atoi(text: str) -> int:
@@ -130,7 +149,7 @@ def _stats(family: Family, asked: Asked) -> Answer:
             "ID": f"{model.driver}{index}",
             "Elapsed": now.uptime_s,
             **timing,
-            "Chips": model.chips,
+            "Chips": asked.machine.chips_at(index),
             "Frequency": asked.machine.frequency_mhz,
         }
         for index in range(model.boards)
@@ -142,9 +161,10 @@ def _stats(family: Family, asked: Asked) -> Answer:
     return 70, (family.brand,), tuple(devices + pools)
 
 
-def _pools(asked: Asked) -> Answer:
+def pools_of(asked: Asked) -> Answer:
+    """All pools."""
     pools = asked.machine.pools
-    return 7, (len(pools),), tuple(pool_row(asked, index) for index in range(len(pools)))
+    return 7, (len(pools),), tuple(pool(asked, index) for index in range(len(pools)))
 
 
 def _coin(family: Family, asked: Asked) -> Answer:
@@ -185,7 +205,7 @@ def commands_of(family: Family) -> dict[str, Command]:
         "devs": Command(partial(_devs, family), "DEVS", headed=False, shows_uptime=True),
         "edevs": Command(partial(_devs, family), "DEVS", headed=False, shows_uptime=True),
         "devdetails": Command(partial(_details, family), "DEVDETAILS", headed=False),
-        "pools": Command(_pools, "POOLS", headed=False),
+        "pools": Command(pools_of, "POOLS", headed=False),
         "stats": Command(partial(_stats, family), "STATS", headed=False, shows_uptime=True),
         "estats": Command(partial(_stats, family), "STATS", headed=False, shows_uptime=True),
         "notify": Command(partial(_notify, family), "NOTIFY", headed=False),

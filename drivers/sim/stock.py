@@ -55,10 +55,9 @@ def _summary(asked: Asked) -> Answer:
 
 
 def _summary_s9(asked: Asked) -> Answer:
-    # The S9 gives its short-term rate as a string.
     code, words, (row,) = _summary(asked)
     del row["GHS 30m"]
-    return code, words, (row | {"GHS 5s": f"{row['GHS 5s']:.2f}"},)
+    return code, words, (row | {"GHS 5s": f"{row['GHS 5s']:.2f}"},)  # a string here
 
 
 def _shares(asked: Asked) -> Row:
@@ -105,8 +104,7 @@ def _pool(asked: Asked, index: int) -> Row:
 
 
 def _devs(asked: Asked) -> Answer:
-    # One device for all boards, and no rate: stock firmware has not filled this in since
-    # the S17. The misspelt key is the device's.
+    # One device for all boards, without a rate since the S17; the misspelt key is the device's.
     now = asked.now
     row: Row = {
         "ASC": 0,
@@ -172,15 +170,13 @@ def _stats(asked: Asked) -> Answer:
 
 
 def _boards_there(asked: Asked) -> int:
-    machine = asked.machine
-    return sum(bool(machine.chips_at(index)) for index in range(machine.model.boards))
+    return sum(bool(asked.machine.chips_at(at)) for at in range(asked.machine.model.boards))
 
 
 def _mode(asked: Asked) -> Row:
-    """Some builds say the mode in `stats`, others on a web page alone."""
-    if not asked.machine.model.extra.get("mode_in_stats", True):
-        return {}
-    return {"miner_mode": int(asked.machine.condition is Condition.SLEEPING)}
+    # Some builds say the mode in `stats`, others on a web page alone.
+    says = asked.machine.model.extra.get("mode_in_stats", True)
+    return {"miner_mode": int(asked.machine.condition is Condition.SLEEPING)} if says else {}
 
 
 def _stats_s9(asked: Asked) -> Answer:

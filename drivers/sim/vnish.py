@@ -7,158 +7,27 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from drivers.sim.answers import Asked, Command, Dialect, reply_to
+from drivers.sim.answers import reply_to
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
-from drivers.sim.rows import Answer, difficulty
+from drivers.sim.vnish_rpc import DIALECT, MILLIVOLTS, chain_state, state, watts
 
 SESSION_S = 900.0
 """How long an unused token lasts."""
-MILLIVOLTS = 13_400
-SWITCHED_W = 400
-"""How far below the set preset the preset switcher runs."""
-_STATES = {Condition.SLEEPING: "stopped", Condition.BOARD_LOST: "mining"}
 FRONT_PAGE = '<html><head><meta name="firmware" content="AnthillOS"></head></html>'
-
-
-def _state(machine: Machine, now: Snapshot) -> str:
-    if machine.condition in _STATES:
-        return _STATES[machine.condition]
-    return "mining" if now.ghs_5s or not machine.pool_alive else "starting"
-
-
-def _watts(machine: Machine, now: Snapshot) -> int:
-    tells = machine.model.extra.get("watts", True)
-    return round(now.power_w) if tells else 0
 
 
 def _bare_name(machine: Machine) -> str:
     return machine.model.name.partition(" (")[0]
 
 
-# --- port 4028 -----------------------------------------------------------------------------
-
-
-def _stats(asked: Asked) -> Answer:
-    machine, now, model = asked.machine, asked.now, asked.machine.model
-    head: Row = {
-        "Type": model.name,
-        "Miner": "0.0.0",
-        "Cgminer": model.firmware,
-        "CompileTime": model.compile_time,
-    }
-    body: Row = {
-        "Elapsed": now.uptime_s,
-        "GHS 5s": f"{now.ghs_5s:.2f}",
-        "GHS av": round(now.ghs_av, 2),
-        "fan_num": model.fans,
-        "fan_mode": 0,
-        "fan_pwm": 72 if any(now.fan_rpm) else 0,
-        **{f"fan{at}": rpm for at, rpm in enumerate(now.fan_rpm, 1)},
-        "state": _state(machine, now),
-        "total_rate": round(now.ghs_5s, 2),
-        "total_rateideal": round(machine.full_ghs, 2),
-        "total_acn": sum(map(machine.chips_at, range(model.boards))),
-    }
-    for index in range(model.boards):
-        body |= _chain_keys(machine, now, index)
-    return 70, ("CGMiner",), (head, body)
-
-
-def _chain_keys(machine: Machine, now: Snapshot, index: int) -> Row:
-    chips, at = machine.chips_at(index), index + 1
-    return {
-        f"temp_sens{at}": "m-m-m-m",
-        f"temp{at}": now.board_c[index],
-        f"temp2_{at}": now.chip_c[index],
-        f"temp3_{at}": now.chip_c[index],
-        f"temp_pcb{at}": "-".join([str(now.board_c[index])] * 4),
-        f"temp_chip{at}": "-".join([str(now.chip_c[index])] * 4),
-        f"chain_consumption{at}": _watts(machine, now) // machine.model.boards,
-        f"chain_hw{at}": now.hw_errors // machine.model.boards,
-        f"chain_rate{at}": round(now.board_ghs[index], 3),
-        f"chain_rateideal{at}": round(machine.full_ghs / machine.model.boards, 3),
-        f"freq_avg{at}": float(machine.frequency_mhz) if chips else 0.0,
-        f"chain_vol{at}": MILLIVOLTS if chips else 0,
-        f"chain_state{at}": _chain_state(machine, now, index),
-        f"chain_fault{at}": "" if chips else "No chips detected",
-        f"chain_acn{at}": chips,
-    }
-
-
-def _chain_state(machine: Machine, now: Snapshot, index: int) -> str:
-    return _state(machine, now) if machine.chips_at(index) else "failure"
-
-
-def _summary_rpc(asked: Asked) -> Answer:
-    now = asked.now
-    row: Row = {
-        "Elapsed": now.uptime_s,
-        "GHS 5s": round(now.ghs_5s, 2),
-        "GHS av": round(now.ghs_av, 2),
-        "Accepted": now.accepted + now.accepted // 36,
-        "Rejected": now.rejected,
-        "Stale": now.stale,
-        "Hardware Errors": now.hw_errors,
-        "Fee Percent": 2.8,
-    }
-    return 11, (), (row,)
-
-
-def _pools_rpc(asked: Asked) -> Answer:
-    machine, now = asked.machine, asked.now
-    found: list[Row] = []
-    for index, pool in enumerate(machine.pools):
-        used = index == 0
-        found.append(
-            {
-                "POOL": index,
-                "URL": pool.url.partition("://")[2],
-                "Type": 0,
-                "User": pool.user,
-                "Status": "Alive" if machine.pool_alive else "Dead",
-                "Accepted": now.accepted * used,
-                "Rejected": now.rejected * used,
-                "Stale": now.stale * used,
-                "Stratum Active": used and machine.pool_alive,
-                "Difficulty Accepted": difficulty(asked, now.accepted * used),
-            }
-        )
-    fee: Row = {
-        "POOL": len(found),
-        "URL": "DevFee",
-        "Type": 1,
-        "User": "DevFee",
-        "Status": "Alive",
-        "Accepted": now.accepted // 36,
-        "Rejected": 1,
-        "Stale": 0,
-        "Stratum Active": True,
-    }
-    return 7, (len(found) + 1,), (*found, fee)
-
-
-DIALECT = Dialect(
-    {
-        "stats": Command(_stats, "STATS", shows_rate=True, shows_uptime=True),
-        "summary": Command(_summary_rpc, "SUMMARY", shows_rate=True, shows_uptime=True),
-        "pools": Command(_pools_rpc, "POOLS"),
-    },
-    hides_name=True,
-)
-"""`version` is not known to it."""
-
-
-# --- the web API ---------------------------------------------------------------------------
-
-
 def _summary(machine: Machine, now: Snapshot) -> Row:
     rate = round(now.ghs_5s, 2)
-    watts = _watts(machine, now)
+    drawn_w = watts(machine, now)
     miner: Row = {
-        "miner_status": {"miner_state": _state(machine, now), "miner_state_time": now.uptime_s},
+        "miner_status": {"miner_state": state(machine, now), "miner_state_time": now.uptime_s},
         "miner_type": machine.model.name,
         "hr_stock": machine.model.nominal_ghs,
         "average_hashrate": now.ghs_av / 1000,
@@ -168,9 +37,9 @@ def _summary(machine: Machine, now: Snapshot) -> Row:
         "hr_average": round(now.ghs_av, 2),
         "pcb_temp": {"min": min(now.board_c), "max": max(now.board_c)},
         "chip_temp": {"min": min(now.chip_c), "max": max(now.chip_c)},
-        "power_consumption": watts,
-        "power_usage": round(1000 * watts / now.ghs_5s) if now.ghs_5s else 0,
-        "power_efficiency": round(1000 * watts / now.ghs_5s, 6) if now.ghs_5s else 0.0,
+        "power_consumption": drawn_w,
+        "power_usage": round(1000 * drawn_w / now.ghs_5s) if now.ghs_5s else 0,
+        "power_efficiency": round(1000 * drawn_w / now.ghs_5s, 6) if now.ghs_5s else 0.0,
         "hw_errors": now.hw_errors,
         "devfee_percent": 2.8,
         "pools": _pools(machine, now),
@@ -193,19 +62,19 @@ def _summary(machine: Machine, now: Snapshot) -> Row:
 def _chain(machine: Machine, now: Snapshot, index: int) -> Row:
     chips, board_c, chip_c = machine.chips_at(index), now.board_c[index], now.chip_c[index]
     stopped = machine.condition is Condition.SLEEPING
-    state: Row = {"state": _chain_state(machine, now, index)}
+    status: Row = {"state": chain_state(machine, now, index)}
     return {
         "id": index + 1,
         "frequency": float(machine.frequency_mhz) if chips else 0.0,
         "voltage": MILLIVOLTS if chips else 0,
-        "power_consumption": _watts(machine, now) // machine.model.boards,
+        "power_consumption": watts(machine, now) // machine.model.boards,
         "hashrate_ideal": round(machine.full_ghs / machine.model.boards, 3),
         "hashrate_rt": round(now.board_ghs[index], 3),
         "hw_errors": now.hw_errors // machine.model.boards,
         "pcb_temp": {"min": board_c, "max": board_c},
         "chip_temp": {"min": chip_c, "max": chip_c},
         "chip_statuses": {"red": 0, "orange": 0, "grey": 0 if stopped else chips},
-        "status": state if chips else {"state": "failure", "description": "No chips detected"},
+        "status": status if chips else {"state": "failure", "description": "No chips detected"},
     }
 
 
@@ -259,7 +128,7 @@ def _info(machine: Machine, now: Snapshot) -> Row:
 
 def _status(machine: Machine, now: Snapshot) -> Row:
     return {
-        "miner_state": _state(machine, now),
+        "miner_state": state(machine, now),
         "miner_state_time": now.uptime_s,
         "find_miner": False,
         "restart_required": False,
@@ -270,8 +139,8 @@ def _status(machine: Machine, now: Snapshot) -> Row:
 
 def presets(machine: Machine) -> list[Row]:
     """The presets: from 600 W below the nominal power to 600 above; the last wants more supply."""
-    watts = round(machine.model.nominal_ghs * machine.model.efficiency_j_th / 1000, -2)
-    steps = [int(watts) + step for step in range(-600, 601, 200)]
+    nominal_w = round(machine.model.nominal_ghs * machine.model.efficiency_j_th / 1000, -2)
+    steps = [int(nominal_w) + step for step in range(-600, 601, 200)]
     rows: list[Row] = [{"name": "disabled", "pretty": "Disabled", "modded_psu_required": False}]
     rows += [
         {

@@ -184,3 +184,45 @@ async def test_pages_that_are_none(page: str) -> None:
     identity = await driver.identify()
     assert identity.provisional
     assert (await read(driver)).hashrate_ths == 201.23456
+
+
+async def test_a_machine_that_knows_its_watts_is_asked_for_the_new_form() -> None:
+    found = recording()
+    page = found["web"]["/cgi-bin/stats.cgi"]
+    page["STATS"][0]["watt"] = 3510
+    machine = Machine(found)
+    requests: list[bytes] = []
+    inner = machine.exchange
+
+    async def exchange(address: str, port: int, request: bytes, **more: Any) -> bytes:
+        requests.append(request)
+        if json.loads(request).get("new_api"):
+            page["STATS"][0] |= {"watt": 3600, "elapsed": 86410}
+            return json.dumps(page).encode()
+        return await inner(address, port, request, **more)
+
+    machine.exchange = exchange  # type: ignore[method-assign]
+    driver = driver_of(machine)
+    assert (await read(driver)).power_w == 3510  # from the page, read this moment
+    machine.run(10)
+    requests.clear()
+    reading = await read(driver)
+    assert requests[0] == b'{"command":"stats","new_api":true}'
+    assert (reading.power_w, reading.power_source) == (3600, "reported")
+    assert (reading.hashrate_ths, reading.boards[2].serial) == (201.23456, "TESTBOARD00003")
+
+
+@pytest.mark.parametrize("joins", [True, False])
+async def test_a_machine_without_stats_is_read_by_its_pages(joins: bool) -> None:
+    found = recording() | {"joins": joins}
+    del found["rpc"]["stats"]
+    machine = Machine(found)
+    driver = driver_of(machine)
+    for _ in range(2):
+        reading = await read(driver)
+        assert (reading.hashrate_ths, len(reading.boards)) == (201.23456, 3)
+        assert (reading.mode, reading.pools[0].active) == ("normal", True)
+        assert reading.missing == ()
+    machine.web_fails = Unreachable("gone")
+    found["rpc"]["summary"] = {}
+    assert (await read(driver)).pools[0].accepted == 5120

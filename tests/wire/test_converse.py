@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -14,7 +14,8 @@ from drivers.wire.exchange import SocketWire
 from drivers.wire.framed import length_of
 from tests.wire.test_exchange import HOST, Handler, on_each_loop, peer, sockets
 
-Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
+Reader: TypeAlias = asyncio.StreamReader
+Writer: TypeAlias = asyncio.StreamWriter
 Act = Callable[[bytes, Reader, Writer], Awaitable[bool]]
 
 
@@ -47,7 +48,8 @@ async def echo(body: bytes, _: Reader, writer: Writer) -> bool:
 
 
 async def ask(wire: SocketWire, port: int, *bodies: bytes, **more: Any) -> list[bytes]:
-    values = {"deadline_s": 5.0, "limit_bytes": 1 << 16, "length_of": length_of} | more
+    values: dict[str, Any] = {"deadline_s": 5.0, "limit_bytes": 1 << 16, "length_of": length_of}
+    values |= more
     return await wire.converse(HOST, port, [frame(body) for body in bodies], **values)
 
 
