@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import zlib
 
 from drivers.api import Context, Credential, Endpoint, WebReply
 from drivers.errors import (
@@ -180,4 +181,15 @@ def _paths(source: Source) -> list[str]:
 
 
 def _text(reply: WebReply) -> str:
-    return reply.body[:PAGE_LIMIT_BYTES].decode("utf-8", "replace")
+    body = reply.body[:PAGE_LIMIT_BYTES]
+    if reply.headers.get("content-encoding", "") == "gzip":
+        body = _unpacked(body)
+    return body.decode("utf-8", "replace")
+
+
+def _unpacked(body: bytes) -> bytes:
+    """A page that is sent packed whether one asks or not (AxeOS); never more than the limit."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, PAGE_LIMIT_BYTES)
+    except zlib.error:
+        return b""

@@ -152,7 +152,9 @@ class Replay:
         found = next((pages[name] for name in names if name in pages), None)
         if found is None:
             return WebReply(404, {}, b"not found")
-        return WebReply(200, {}, as_bytes(found))
+        body = as_bytes(found)
+        packed = {"content-encoding": "gzip"} if body.startswith(b"\x1f\x8b") else {}
+        return WebReply(200, packed, body)
 
 
 def as_bytes(answer: Any) -> bytes:

@@ -20,7 +20,6 @@ CHAINS = 4
 VOLTS = 13.4
 STEPS = range(-4, 4)
 """Profiles around the default one."""
-_RESTING_MODES = {Condition.SLEEPING: "Sleep"}
 
 Sections = tuple[int, str, dict[str, list[Row]]]
 
@@ -175,8 +174,8 @@ def _fans(machine: Machine, now: Snapshot) -> Sections:
         {"FAN": f"FAN{at + 1}", "ID": at, "RPM": rpm, "Speed": duty_of(machine)}
         for at, rpm in enumerate(now.fan_rpm)
     ]
-    control: Row = {"MinFans": 3, "PowerOffSpeed": 20}
-    return 202, f"{len(rows)} Fan(s)", {"FANCTRL": [control], "FANS": rows}
+    control: list[Row] = [{"MinFans": 3, "PowerOffSpeed": 20}]
+    return 202, f"{len(rows)} Fan(s)", {"FANCTRL": control, "FANS": rows}
 
 
 def duty_of(machine: Machine) -> int:
@@ -202,10 +201,8 @@ def _pools(machine: Machine, now: Snapshot) -> Sections:
 
 def _pool(machine: Machine, now: Snapshot, at: int) -> Row:
     row = pool_row(Asked(machine, now), at) | {"GROUP": 0, "AsicBoost": True}
-    if machine.condition is Condition.NO_POOL:
-        row |= {"Status": "Dead", "Stratum Active": False}
-    if _asleep(machine):
-        row |= {"Status": "Disabled", "Stratum Active": False}
+    if not _hashes(machine):
+        row |= {"Status": "Disabled" if _asleep(machine) else "Dead", "Stratum Active": False}
     return row
 
 
@@ -214,7 +211,7 @@ def _config(machine: Machine, now: Snapshot) -> Sections:
         "ASC Count": len(_boards(machine)),
         "ControlBoardType": "amlogic",
         "Cooling": "Air",
-        "CurtailMode": _RESTING_MODES.get(machine.condition, "None"),
+        "CurtailMode": "Sleep" if _asleep(machine) else "None",
         "DHCP": True,
         "GreenLed": "auto",
         "Hostname": machine.hostname,
@@ -247,10 +244,9 @@ _EVENTS = {
 
 
 def _events(machine: Machine, now: Snapshot) -> Sections:
-    found = _EVENTS.get(machine.condition)
-    if found is None:
+    if machine.condition not in _EVENTS:
         return 357, "Miner Events", {"EVENTS": []}
-    code, words = found
+    code, words = _EVENTS[machine.condition]
     row: Row = {
         "Code": code,
         "CreatedAt": datetime.fromtimestamp(int(machine.stopped_at), UTC).isoformat(),

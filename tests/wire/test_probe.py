@@ -1,5 +1,6 @@
 """Which driver is found for what answers, and by what evidence."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -146,6 +147,7 @@ async def test_firmware_is_decided_before_the_make(row: dict[str, str], driver: 
         ({"/": "Proto OS"}, "proto"),
         ({"/": "<TITLE>用户界面</TITLE>"}, "iceriver"),
         ({"/": "DragonMint"}, "innosilicon"),
+        ({"/": gzip.compress(b"<title>AxeOS</title>")}, "axeos"),
         ({"/api/system/info": {"ASICModel": "BM1370"}}, "axeos"),
     ],
 )
