@@ -7,6 +7,7 @@ drivers add of their own is in `devices.py`, what their names tell in `breeds.py
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -149,8 +150,17 @@ def _program(row: Row) -> tuple[str | None, str | None]:
     return program.lower() if program != "Miner" else None, common(row[program])
 
 
-def parse(report: Report, device_id: str, taken_at: float) -> Sample:
-    """Read what the four commands brought, whichever of them did."""
+def parse(
+    report: Report,
+    device_id: str,
+    taken_at: float,
+    *,
+    board: Callable[[int, Row], Board] = devices.board,
+) -> Sample:
+    """Read what the four commands brought, whichever of them did.
+
+    `board` makes a board of a device's place and row, where a dialect knows more of its keys.
+    """
     summary = _row(report, "summary", "SUMMARY")
     rows_of_devices = devices.numbered(report.replies.get("devs", {}), "DEVS")
     stats = devices.numbered(report.replies.get("stats", {}), "STATS")
@@ -160,7 +170,7 @@ def parse(report: Report, device_id: str, taken_at: float) -> Sample:
     scale = stats_scale(body)
     boards = devices.chains(body, scale)
     if len(boards) < len(units) or not boards:  # chains of one device say more than that device
-        boards = tuple(devices.board(at, row) for at, row in enumerate(units))
+        boards = tuple(board(at, row) for at, row in enumerate(units))
     hashrate_ths = _rate_now(summary, body, boards, scale)
     uptime_s = _uptime_s(summary, stats, units)
     reading = MinerReading(

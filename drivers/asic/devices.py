@@ -34,6 +34,7 @@ HOTTEST_C = 200.0
 """Above this it is no temperature: broken sensors have shown 1e31 degrees."""
 UNITS = ("ASC", "PGA", "GPU")
 _KEY_LIMIT = 32
+_KEYS_LIMIT = 600
 _CHIPS = ("Num active chips", "ChipNum", "Chip Count", "Chips", "chips", "Asics", "Asic Count")
 _FREQUENCIES = (
     "Frequency",
@@ -93,13 +94,19 @@ def _number(digits: str | None) -> int | None:
 
 def roles(row: Row) -> list[tuple[Role, Any]]:
     """The keys of a row that mean a temperature or a fan, with their values."""
-    found = []
-    for key, value in row.items():
-        if len(key) <= _KEY_LIMIT and not key[:1].isdigit():  # `00 Temp` is a single chip
-            role = role_of(key)
-            if role:
-                found.append((role, value))
-    return found
+    keys = tuple(row)
+    layout = _layout(keys) if len(keys) <= _KEYS_LIMIT else _find_roles(keys)
+    return [(role, row[key]) for key, role in layout]
+
+
+def _find_roles(keys: tuple[str, ...]) -> list[tuple[str, Role]]:
+    # `00 Temp` is a single chip's.
+    short = (key for key in keys if len(key) <= _KEY_LIMIT and not key[:1].isdigit())
+    return [(key, role) for key in short if (role := role_of(key))]
+
+
+# A driver's rows have the same hundreds of keys at every poll.
+_layout = lru_cache(maxsize=128)(_find_roles)
 
 
 def numbered(reply: Mapping[str, Any], section: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -20,6 +21,7 @@ from drivers.asic.fields import (
     Row,
     common,
     first,
+    hashrate_now_ths,
     highest,
     integer,
     mac,
@@ -136,23 +138,20 @@ def parse(
     chips: Mapping[int, int] | None = None,
 ) -> Sample:
     """Read `summary`, `devs` and `pools`, with what is known of plan and chips."""
-    sample = parse_classic(report, device_id, taken_at)
+    sample = parse_classic(report, device_id, taken_at, board=partial(_board, chips or {}))
     reading = cast("MinerReading", sample.reading)
     found = rows(report.replies.get("devs", {}), "DEVS")[:BOARDS_LIMIT]
-    boards = tuple(_board(at, row, chips or {}) for at, row in enumerate(found))
     mixed = len({row.get("pool") for row in found if isinstance(row.get("pool"), str)}) > 1
     reading = msgspec.structs.replace(
         reading,
         # A Byte hashes two algorithms at once: their rates do not add up to anything.
         hashrate_ths=None if mixed else reading.hashrate_ths,
         hashrate_avg_ths=None if mixed else reading.hashrate_avg_ths,
-        boards=boards,
-        chip_temp_max_c=highest(board.chip_temp_c for board in boards),
         power_output_w=_output_w(found),
         shares_accepted=_total(reading.shares_accepted, found, "Accepted"),
         shares_rejected=_total(reading.shares_rejected, found, "Rejected"),
         hw_errors=_total(reading.hw_errors, found, "Hardware Errors"),
-        faults=(*reading.faults, *_faults(boards, found))[:FAULTS_LIMIT],
+        faults=(*reading.faults, *_faults(reading.boards, found))[:FAULTS_LIMIT],
     )
     return with_plan(Sample(reading, sample.fingerprint), plan)
 
@@ -166,13 +165,13 @@ def with_plan(sample: Sample, plan: Plan) -> Sample:
     return Sample(msgspec.structs.replace(reading, state=state, mode=plan.mode), sample.fingerprint)
 
 
-def _board(at: int, row: Row, chips: Mapping[int, int]) -> Board:
+def _board(chips: Mapping[int, int], at: int, row: Row) -> Board:
     index = integer(first(row, devices.UNITS))
     index = at if index is None else index
     volts = positive(row.get("voltage"))
     return Board(
         index=index,
-        hashrate_ths=devices.board(at, row).hashrate_ths,
+        hashrate_ths=hashrate_now_ths(row),
         chips=chips.get(index),
         # 2 is the sensor on the board, which the fans follow; 0 is the chips' mean and a little.
         board_temp_c=degrees(row.get("tstemp-2")),
@@ -207,7 +206,7 @@ def _total(known: int | None, found: list[dict[str, Any]], key: str) -> int | No
 def _faults(boards: tuple[Board, ...], found: list[dict[str, Any]]) -> tuple[Fault, ...]:
     hot = (
         Fault("overheat", f"board {board.index} is too hot")
-        for board, row in zip(boards, found, strict=True)
+        for board, row in zip(boards, found, strict=False)
         if integer(row.get("overheat"))
     )
     return tuple(hot)

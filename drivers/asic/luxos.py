@@ -15,16 +15,8 @@ from drivers.api import Context, Endpoint
 from drivers.asic.cgminer import missing
 from drivers.asic.fields import number, truth
 from drivers.asic.kept import Kept
-from drivers.asic.luxos_answers import (
-    Profiles,
-    parse,
-    parse_identity,
-    parse_profiles,
-    profile_of,
-    row_of,
-    uptime_of,
-    words_of,
-)
+from drivers.asic.luxos_answers import parse, parse_identity, uptime_of, words_of
+from drivers.asic.luxos_profiles import Profiles, parse_profiles, profile_of, row_of
 from drivers.errors import DriverError
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import CgminerRpc, Report
@@ -125,7 +117,8 @@ class Luxos:
     async def _ask_profiles(self, report: Report, before: Profiles, deadline: Deadline) -> Profiles:
         """The profiles now; where they are not answered, those before with the reason."""
         target = truth(row_of(report, "config", "CONFIG").get("IsPowerTargetSupported"))
-        commands = ("profiles", "limits") if target else ("profiles",)
+        commands = ("profiles", *(("limits",) if target else ()))
+        commands += ("devdetails",) if self._joins() else ()
         try:
             answer = await self._rpc.ask_all(commands, deadline=deadline)
         except DriverError as error:

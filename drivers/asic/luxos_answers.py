@@ -9,8 +9,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from drivers.asic import parts
 from drivers.asic.cgminer import missing
 from drivers.asic.fields import (
@@ -31,6 +29,7 @@ from drivers.asic.fields import (
     truth,
 )
 from drivers.asic.luxos_boards import boards, device_rows, fans
+from drivers.asic.luxos_profiles import NO_PROFILES, Profiles, limit_w, row_of
 from drivers.asic.luxos_state import FAULTS_LIMIT, faults_of, mode_of, state_of
 from drivers.asic.models import known
 from drivers.model import (
@@ -44,31 +43,6 @@ from drivers.model import (
     Sample,
 )
 from drivers.wire.cgminer import Report, rows
-
-PROFILES_LIMIT = 256
-
-
-class Profiles(msgspec.Struct, frozen=True):
-    """What the profile that is set draws, and between what all of them lie.
-
-    The others are not kept: a site has very many machines.
-    """
-
-    name: str | None = None
-    watts: float | None = None
-    min_w: float | None = None
-    max_w: float | None = None
-    missing: tuple[str, ...] = ()
-
-
-NO_PROFILES = Profiles()
-
-
-def row_of(report: Report, command: str, section: str, at: int = 0) -> Row:
-    """A row of a section; empty where it is not there."""
-    found = rows(report.replies.get(command, {}), section)
-    return found[at] if -len(found) <= at < len(found) else {}
-
 
 # --- identity ----------------------------------------------------------------------------------
 
@@ -113,35 +87,6 @@ def _build(version: Row, head: Row) -> str | None:
     return None
 
 
-# --- slow parts --------------------------------------------------------------------------------
-
-
-def parse_profiles(report: Report, name: str | None) -> Profiles:
-    """Read `profiles`, and from `limits` how far a power target may go where there is one.
-
-    `name` is the profile that is set.
-    """
-    watts: dict[str | None, float] = {}
-    for row in rows(report.replies.get("profiles", {}), "PROFILES")[:PROFILES_LIMIT]:
-        value = positive(row.get("Watts"))
-        if value:
-            watts[text(row.get("Profile Name"))] = value
-    limits = row_of(report, "limits", "LIMITS")
-    lowest = min(watts.values(), default=None)
-    return Profiles(
-        name=name,
-        watts=watts.get(name) if name else None,
-        min_w=positive(limits.get("PowerTargetMin")) or lowest,
-        max_w=positive(limits.get("PowerTargetMax")) or highest(watts.values()),
-        missing=missing(report),
-    )
-
-
-def profile_of(report: Report) -> str | None:
-    """The name of the profile that is set."""
-    return common(row_of(report, "config", "CONFIG").get("Profile"))
-
-
 # --- a poll ------------------------------------------------------------------------------------
 
 
@@ -161,7 +106,9 @@ def parse(
     head, body = row_of(report, "stats", "STATS"), row_of(report, "stats", "STATS", -1)
     devices = device_rows(report.replies.get("devs", {}))
     events = rows(report.replies.get("events", {}), "EVENTS")[:FAULTS_LIMIT]
-    found = boards(devices, body, report.replies.get("temps", {}), _model(config, head))
+    found = boards(
+        devices, body, report.replies.get("temps", {}), _model(config, head), profiles.volts
+    )
     pools = parts.pools(rows(report.replies.get("pools", {}), "POOLS"))[:16]
     hashrate_ths = _first_rate(hashrate_now_ths(summary), hashrate_now_ths(body), found.boards)
     nominal_ths = _nominal_ths(body, found.boards)
@@ -181,7 +128,7 @@ def parse(
         uptime_s=uptime_s,
         power_w=watts if measured else None,
         power_source=_source(row_of(report, "power", "POWER")) if measured else None,
-        power_limit_w=_limit_w(config, profiles),
+        power_limit_w=limit_w(config, profiles),
         power_limit_min_w=profiles.min_w,
         power_limit_max_w=profiles.max_w,
         inlet_temp_c=found.water_inlet_c,
@@ -240,15 +187,6 @@ def _source(power: Row) -> PowerSource:
     nowhere (unverified), so it is not called metered.
     """
     return PowerSource.MODELLED if truth(power.get("PSU")) is False else PowerSource.REPORTED
-
-
-def _limit_w(config: Row, profiles: Profiles) -> float | None:
-    """The power target where one is in force, else the watts of the profile that is set."""
-    if truth(config.get("IsPowerTargetEnabled")):
-        # Actual: what thermal management makes of the ideal one. By their names; unverified.
-        target = first(config, ("ActualPowerTarget", "IdealPowerTarget"))
-        return positive(target) or positive(config.get("IdealPowerTarget"))
-    return profiles.watts if common(config.get("Profile")) == profiles.name else None
 
 
 def _locating(config: Row) -> bool | None:

@@ -63,9 +63,17 @@ def _index(row: Row, at: int) -> int:
     return at if found is None else found
 
 
-def boards(devices: list[dict[str, Any]], body: Row, temps: Any, model: Model | None) -> Boards:
-    """One board for each device, and the model's others where `stats` shows their chain empty."""
+def boards(
+    devices: list[dict[str, Any]],
+    body: Row,
+    temps: Any,
+    model: Model | None,
+    volts: tuple[tuple[int, float], ...] = (),
+) -> Boards:
+    """One board for each device, and of the model's others what `stats` shows of their chains."""
     sensors, water = _sensors(temps if isinstance(temps, dict) else {})
+    for at, volt in volts:
+        sensors.setdefault(at, {})["volts"] = volt
     indexes = [_index(row, at) for at, row in enumerate(devices)]
     chains = _chains_of(indexes, body)
     chips = model.chips if model else None
@@ -78,8 +86,9 @@ def boards(devices: list[dict[str, Any]], body: Row, temps: Any, model: Model | 
     lost = (model.boards or 0 if model else 0) - len(found)
     if lost > 0 and body:
         taken = {board.index for board in found}
-        empty = [c for c in _CHAINS if c.at - 1 not in taken and _chips(body, c) == 0]
-        found += [_of_chain(chain, body, sensors, chips) for chain in empty[:lost]]
+        others = [c for c in _CHAINS if c.at - 1 not in taken and _chips(body, c) is not None]
+        others.sort(key=lambda chain: not _chips(body, chain))
+        found += [_of_chain(chain, body, sensors, chips) for chain in others[:lost]]
     ordered = tuple(sorted(found, key=lambda board: board.index))
     return Boards(ordered, water.get("water_in"), water.get("water_out"))
 
@@ -116,6 +125,7 @@ def _board(
         chip_temp_c=sensors.get("chip"),
         inlet_temp_c=sensors.get("inlet"),
         outlet_temp_c=sensors.get("outlet"),
+        voltage_v=sensors.get("volts"),
         frequency_mhz=positive(body.get(chain.frequency)) if chain else None,
         hw_errors=integer(row.get("Hardware Errors")),
     )

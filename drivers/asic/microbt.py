@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from drivers.asic.fields import text
+from drivers.asic.fields import text, truth
 from drivers.model import Board, Fault, State
 
 MAKE = "MicroBT"
@@ -205,6 +205,13 @@ def of_a_fan(faults: tuple[Fault, ...]) -> bool:
 
 
 # --- power and state --------------------------------------------------------------------------
+
+
+def flag(value: Any) -> bool | None:
+    """A Boolean as the firmwares write it: `"true"`, true, 1, and now and then `"1"`."""
+    found = truth(value)
+    return {"1": True, "0": False}.get(str(value).strip()) if found is None else found
+
 
 METERED_WITHIN = 0.05
 

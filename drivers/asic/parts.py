@@ -80,6 +80,5 @@ def mining_state(
         return State.STARTING
     if chips == 0:
         return State.FAULT
-    if found and not any(pool.status == "Alive" for pool in found):
-        return State.IDLE
-    return State.FAULT
+    said = [pool.status.lower() for pool in found if pool.status]
+    return State.IDLE if said and "alive" not in said else State.FAULT

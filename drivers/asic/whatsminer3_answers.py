@@ -20,7 +20,6 @@ from drivers.asic.fields import (
     number,
     positive,
     text,
-    truth,
 )
 from drivers.asic.kept import Kept
 from drivers.asic.microbt import (
@@ -28,6 +27,7 @@ from drivers.asic.microbt import (
     Doing,
     Whole,
     faults_of,
+    flag,
     hurts,
     model_name,
     of_a_fan,
@@ -235,12 +235,12 @@ def _state(
     its parts (unverified).
     """
     rate, uptime_s = _rate(summary, _NOW), _uptime_s(summary)
-    working = truth(info.section("miner").get("working"))
+    working = flag(info.section("miner").get("working"))
     stopped = working is False and (info.fresh or not rate)
     if stopped and hurt:
         return State.FAULT
     chips = [board.chips for board in boards if board.chips is not None]
     looks = parts.mining_state(rate, uptime_s, pools, chips=sum(chips) if chips else None)
-    done = truth(summary.get("up-freq-finish"))
+    done = flag(summary.get("up-freq-finish"))
     off = True if stopped else False if working else None
     return state_of(Doing(rate, off, None if done is None else not done, hurt, uptime_s), looks)

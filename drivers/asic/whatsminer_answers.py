@@ -1,4 +1,4 @@
-"""What a Whatsminer's answers on port 4028 say of it (MicroBT's APIs 1 and 2): pure reading."""
+"""What a Whatsminer's answers on port 4028 say of it (APIs 1 and 2): pure reading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from drivers.asic.fields import (
     positive,
     scaled,
     text,
-    truth,
 )
 from drivers.asic.kept import Kept
 from drivers.asic.microbt import (
@@ -29,6 +28,7 @@ from drivers.asic.microbt import (
     Doing,
     Whole,
     faults_of,
+    flag,
     hurts,
     of_a_fan,
     silent_boards,
@@ -144,13 +144,10 @@ def parse(
         missing=missing(report),
     )
     user = pools[0].user if pools else None
+    traits = (*words_of(summary, found), *([user] if user else []))
     accepted = reading.shares_accepted
-    fingerprint = Fingerprint(
-        traits=(*words_of(summary, found), *([user] if user else [])),
-        uptime_s=uptime_s,
-        counters=() if accepted is None else (float(accepted),),
-    )
-    return Sample(reading, fingerprint)
+    counters = () if accepted is None else (float(accepted),)
+    return Sample(reading, Fingerprint(traits=traits, uptime_s=uptime_s, counters=counters))
 
 
 def _rate(row: Row, keys: tuple[str, ...], scale: float = _MEGA) -> float | None:
@@ -287,15 +284,15 @@ def _state(
 
 def _ramping(summary: Row, found: list[dict[str, Any]]) -> bool | None:
     """Whether the frequency still goes up; boards without chips never end that and do not count."""
-    done = [truth(summary.get("Upfreq Complete"))]
+    done = [flag(summary.get("Upfreq Complete"))]
     if done[0] is None:
         done = [
-            truth(row.get("Upfreq Complete"))
+            flag(row.get("Upfreq Complete"))
             for row in found
             if integer(row.get("Effective Chips")) != 0
         ]
     known = [each for each in done if each is not None]
     if known:
         return not all(known)
-    stable = truth(summary.get("Hash Stable"))
+    stable = flag(summary.get("Hash Stable"))
     return None if stable is None else not stable

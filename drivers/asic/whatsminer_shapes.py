@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivers.asic.fields import Row, common, first, mac, miner_id, positive, text, truth
-from drivers.asic.microbt import FIRMWARE, MAKE, model_name
+from drivers.asic.fields import Row, common, first, mac, miner_id, positive, text
+from drivers.asic.microbt import FIRMWARE, MAKE, flag, model_name
 from drivers.model import Identity, Kind
 from drivers.wire.cgminer import Report, rows
 
@@ -64,7 +64,7 @@ def supply_power_w(supply: Row) -> float | None:
 
 def is_off(status: Row) -> bool | None:
     """Whether the machine was told to stop. The words are strings, and "true" is off."""
-    return truth(first(status, _OFF))
+    return flag(first(status, _OFF))
 
 
 # --- identity ---------------------------------------------------------------------------------

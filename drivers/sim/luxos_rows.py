@@ -63,21 +63,15 @@ def _version(machine: Machine, now: Snapshot) -> Sections:
 def _summary(machine: Machine, now: Snapshot) -> Sections:
     row: Row = {
         "Accepted": now.accepted,
-        "Best Share": 32768,
-        "Device Hardware%": 0.0,
         "Elapsed": now.uptime_s,
-        "Found Blocks": 0,
         "GHS 15m": round(now.ghs_30m, 2),
-        "GHS 1m": round(now.ghs_5s, 2),
         "GHS 30m": round(now.ghs_30m, 2),
-        "GHS 5m": round(now.ghs_5s, 2),
         "GHS 5s": round(now.ghs_5s, 2),
         "GHS av": round(now.ghs_av, 2),
         "Hardware Errors": now.hw_errors,
         "Rejected": now.rejected,
         "Stale": now.stale,
         "Total MH": now.total_mh,
-        "Utility": 26.03,
     }
     return 11, "Summary", {"SUMMARY": [row]}
 
@@ -95,7 +89,6 @@ def _dev(machine: Machine, now: Snapshot, at: int) -> Row:
         "ASC": at,
         "Accepted": now.accepted // boards,
         "Board": "BHB00000",
-        "Connector": f"J{at + 6}",
         "Device Elapsed": now.uptime_s,
         "Enabled": "Y",
         "Hardware Errors": now.hw_errors // boards,
@@ -116,12 +109,10 @@ def _dev(machine: Machine, now: Snapshot, at: int) -> Row:
 def _stats(machine: Machine, now: Snapshot) -> Sections:
     asleep, boards = _asleep(machine), machine.model.boards
     row: Row = {
-        "Calls": 0,
         "Elapsed": now.uptime_s,
         "GHS 5s": round(now.ghs_5s, 2),
         "GHS av": round(now.ghs_av, 2),
         "ID": "BTM_SOC0",
-        "Mode": 2,
         "fan_num": len(now.fan_rpm),
         "frequency": machine.frequency_mhz,
         "miner_count": len(_boards(machine)),
@@ -212,17 +203,14 @@ def _config(machine: Machine, now: Snapshot) -> Sections:
         "ControlBoardType": "amlogic",
         "Cooling": "Air",
         "CurtailMode": "Sleep" if _asleep(machine) else "None",
-        "DHCP": True,
         "GreenLed": "auto",
         "Hostname": machine.hostname,
         "IPAddr": machine.address,
         "IsAtmEnabled": True,
         "IsPowerSupplyOn": not _asleep(machine),
-        "IsTuning": False,
         "MACAddr": machine.mac.lower(),
         "Model": type_of(machine),
         "NameplateTHS": machine.model.nominal_ghs / 1000,
-        "OS": "LuxOS",
         "Pool Count": len(machine.pools),
         "Profile": "default",
         "ProfileStep": "0",
@@ -271,7 +259,6 @@ def _profiles(machine: Machine, now: Snapshot) -> Sections:
         mhz = machine.frequency_mhz + 25 * step
         rows.append(
             {
-                "CanRestore": False,
                 "Frequency": mhz,
                 "Hashrate": round(machine.full_ghs / 1000 * mhz / machine.frequency_mhz, 1),
                 "IsDynamic": True,
@@ -285,6 +272,23 @@ def _profiles(machine: Machine, now: Snapshot) -> Sections:
     return 323, "List profiles", {"PROFILES": rows}
 
 
+def _devdetails(machine: Machine, now: Snapshot) -> Sections:
+    rows: list[Row] = [
+        {
+            "DEVDETAILS": at,
+            "ID": at,
+            "Chips": machine.chips_at(at),
+            "Frequency": machine.frequency_mhz,
+            "Model": type_of(machine),
+            "Profile": "default",
+            "SerialNumber": machine.board_serials[at],
+            "Voltage": VOLTS,
+        }
+        for at in _boards(machine)
+    ]
+    return 69, "Device Details", {"DEVDETAILS": rows}
+
+
 COMMANDS: dict[str, Callable[[Machine, Snapshot], Sections]] = {
     "version": _version,
     "summary": _summary,
@@ -296,5 +300,6 @@ COMMANDS: dict[str, Callable[[Machine, Snapshot], Sections]] = {
     "pools": _pools,
     "config": _config,
     "events": _events,
+    "devdetails": _devdetails,
     "profiles": _profiles,
 }

@@ -245,23 +245,22 @@ _NEW = frozenset({"get_miner_info", "get_error_code"})
 
 def respond(machine: Machine, data: bytes, when: float) -> Reply:
     """Answer a request."""
-    command = _command(data)
+    command = command_of(data)
     now = machine.at(when)
     if command is None:
-        return Reply(_said("E", NO_JSON, "invalid JSON message", now))
+        return Reply(said("E", NO_JSON, "invalid JSON message", now))
     names = split_joined(command)
     if "+" in command:
         if any(name not in REPORTS for name in names):
-            return Reply(_said("E", NOT_JOINED, "command join err", now), command)
+            return Reply(said("E", NOT_JOINED, "command join err", now), command)
         body = {name: [REPORTS[name](machine, now)] for name in names} | {"id": 1}
         return _rated(msgspec.json.encode(body) + b"\0", command, now)
     if command in REPORTS:
         return _rated(msgspec.json.encode(REPORTS[command](machine, now)) + b"\0", command, now)
     if command in SINGLE and not (command in _NEW and _old(machine)):
-        return Reply(_said("S", OK, SINGLE[command](machine, now), now), command)
-    if command in WRITES:
-        return Reply(_said("E", DENIED, "can't access write cmd", now), command)
-    return Reply(_said("E", UNKNOWN, "invalid cmd", now), command)
+        return Reply(said("S", OK, SINGLE[command](machine, now), now), command)
+    refusal = (DENIED, "can't access write cmd") if command in WRITES else (UNKNOWN, "invalid cmd")
+    return Reply(said("E", *refusal, now), command)
 
 
 def _rated(body: bytes, command: str, now: Snapshot) -> Reply:
@@ -270,7 +269,8 @@ def _rated(body: bytes, command: str, now: Snapshot) -> Reply:
     return Reply(body, command, ghs=ghs, elapsed=now.uptime_s if shows else None)
 
 
-def _command(data: bytes) -> str | None:
+def command_of(data: bytes) -> str | None:
+    """What is asked for; None where it is neither JSON nor text."""
     if data[:1] != b"{":
         return data.split(b"\0", 1)[0].decode("utf-8", "replace").partition("|")[0]
     try:
@@ -280,7 +280,7 @@ def _command(data: bytes) -> str | None:
     return str(body.get("cmd", body.get("command", "")))
 
 
-def _said(letter: str, code: int, message: object, now: Snapshot) -> bytes:
+def said(letter: str, code: int, message: object, now: Snapshot) -> bytes:
     """The daemon's own form: the status is a word, and there is no NUL at the end."""
     row = {"STATUS": letter, "When": int(now.now), "Code": code, "Msg": message}
     return msgspec.json.encode(row | {"Description": ""})

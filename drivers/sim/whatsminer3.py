@@ -11,8 +11,16 @@ from drivers.sim.face import Face
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
-from drivers.sim.whatsminer import MAINS_V, codes_of, cooled_by_liquid, ramping
-from drivers.sim.whatsminer import respond as respond_2
+from drivers.sim.whatsminer import (
+    MAINS_V,
+    OK,
+    UNKNOWN,
+    codes_of,
+    command_of,
+    cooled_by_liquid,
+    ramping,
+    said,
+)
 
 DONE, FAILED, INVALID_COMMAND, NO_PARAMETER, NO_PERMISSION = 0, -1, -2, -3, -4
 SECTIONS = ("summary", "edevs", "pools")
@@ -156,8 +164,22 @@ def _content(machine: Machine, request: Row, now: Snapshot, command: str) -> tup
 
 
 def respond(machine: Machine, data: bytes, when: float) -> Reply:
-    """Port 4028 of such a machine: who it is is said there, too, and little else of use."""
-    return respond_2(machine, data, when)
+    """Port 4028 of such a machine: the summary without a name, no details of its boards."""
+    now, command = machine.at(when), command_of(data)
+    if command == "get_version":
+        version = {"api_ver": "2.2.0", "fw_ver": machine.model.firmware, "platform": "H616"}
+        return Reply(said("S", OK, version, now), command)
+    if command == "summary":
+        row = {
+            "Elapsed": now.uptime_s + 0.5,
+            "MHS av": round(now.ghs_av * 1000),
+            "HS RT": round(now.ghs_5s * 1000),
+            "Factory GHS": round(machine.full_ghs),
+            "Power": now.power_w,
+            "Btminer Fast Boot": "disable",
+        }
+        return Reply(said("S", OK, row, now), command)
+    return Reply(said("E", UNKNOWN, "invalid cmd", now), command or "")
 
 
 FACE = Face(rpc=respond, framed=framed, polled="framed")

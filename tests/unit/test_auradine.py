@@ -51,6 +51,11 @@ def driver_of(replay: Replay) -> Auradine:
     return Auradine(replay.endpoint, replay.context())
 
 
+def objects(replies: Any) -> dict[str, Any]:
+    """What the transport lets through: answers that are objects."""
+    return {name: reply for name, reply in replies.items() if isinstance(reply, dict)}
+
+
 async def reading_of(driver: Any) -> MinerReading:
     sample = await driver.read()
     assert isinstance(sample.reading, MinerReading)
@@ -273,14 +278,15 @@ def test_damaged_answers_are_read_as_far_as_they_go(replies: Any, data: st.DataO
     pages = {}
     for path, slow in SLOW_PAGES.items():
         pages[path] = slow.reduce(data.draw(mutations(ANSWERS["side"][path])))
-    sample = parse(Report(replies if isinstance(replies, dict) else {}), "asic-x", NOW, pages)
+    sample = parse(Report(objects(replies)), "asic-x", NOW, pages)
     msgspec.json.encode(sample)
 
 
 @settings(max_examples=80, deadline=None)
-@given(mutations(ANSWERS))
+@given(mutations({name: ANSWERS[name] for name in ("rpc", "side")}))
 async def test_a_damaged_machine_raises_nothing_but_driver_errors(damaged: Any) -> None:
-    driver = driver_of(Replay(damaged if isinstance(damaged, dict) else {}))
+    sound = {name: part for name, part in damaged.items() if isinstance(part, dict)}
+    driver = driver_of(Replay({**ANSWERS, **sound}))
     for act in (driver.identify, driver.read):
         try:
             msgspec.json.encode(await act())

@@ -25,7 +25,11 @@ def differences(expected: Any, found: Any, where: str = "") -> list[str]:
             differences(value, found.get(key), f"{where}.{key}") for key, value in expected.items()
         )
         return [line for part in parts for line in part]
-    if isinstance(expected, list) and isinstance(found, list | tuple) and len(expected) == len(found):
+    if (
+        isinstance(expected, list)
+        and isinstance(found, list | tuple)
+        and len(expected) == len(found)
+    ):
         pairs = zip(expected, found, strict=True)
         parts = (differences(one, other, f"{where}[{at}]") for at, (one, other) in enumerate(pairs))
         return [line for part in parts for line in part]

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers.asic.luxos_answers import parse, parse_identity, parse_profiles
+from drivers.asic.luxos_answers import parse, parse_identity
 from drivers.asic.luxos_boards import boards
+from drivers.asic.luxos_profiles import parse_profiles
 from drivers.errors import Unreachable
 from drivers.model import MinerReading, PowerSource, State
 from drivers.wire.cgminer import Report
@@ -296,12 +297,12 @@ async def test_a_poll_is_one_connection_and_profiles_are_asked_every_five_minute
         await driver.read()
         replay.at += 10
     assert replay.asked.count(POLL) == 61
-    assert replay.asked.count("rpc profiles+limits") == 3
+    assert replay.asked.count("rpc profiles+limits+devdetails") == 3
     assert len(replay.asked) == 64
     replay.recording["rpc"]["config"]["CONFIG"][0]["Profile"] = "495MHz"
     del replay.asked[:]
     await driver.read()
-    assert replay.asked == [POLL, "rpc profiles+limits"]
+    assert replay.asked == [POLL, "rpc profiles+limits+devdetails"]
 
 
 async def test_without_joined_commands_three_carry_a_poll() -> None:
