@@ -67,7 +67,7 @@ def parse(
         earlier.value if earlier else parts.pools(rows(report.replies.get("pools", {}), "POOLS"))
     )
     uptime_s = uptime_of(modules)
-    hashrate_ths = rate_of(summary, modules)
+    hashrate_ths, mean_ths = rate_of(summary, modules), _each(modules, "GHSavg")
     state = state_of(modules, hashrate_ths, uptime_s, pools)
     supplies = [supply(module.fields) for module in modules]
     body = _bodies(modules, supplies, hashrate_ths, state, chips.value if chips else ())
@@ -79,7 +79,7 @@ def parse(
         state=state,
         mode=mode_of(modules),
         hashrate_ths=hashrate_ths,
-        hashrate_avg_ths=_each(modules, "GHSavg") or hashrate_average_ths(summary),
+        hashrate_avg_ths=hashrate_average_ths(summary) if mean_ths is None else mean_ths,
         hashrate_nominal_ths=_each(modules, "GHSmm") or None,
         uptime_s=uptime_s,
         power_w=wall_w,

@@ -120,8 +120,8 @@ def _hottest(word: str) -> float | None:
 def frequency(fields: Fields, board: int) -> float | None:
     """The mean over a board's chips, in MHz.
 
-    `PLL<n>` counts the cores at each of the frequencies in `SF<n>`: of recordings, a Nano 3s gives
-    its `Freq` so to the hundredth, and the boards of an A1566 its `Freq` as their mean.
+    `PLL<n>` counts the cores at each of the frequencies in `SF<n>`: in recordings the mean is the
+    `Freq` of a Nano 3s to 0.02 MHz, and over the boards that of an A1566 to 0.1.
     """
     counts, steps = numbers(fields, f"PLL{board}"), numbers(fields, f"SF{board}")
     if not counts or len(counts) != len(steps):

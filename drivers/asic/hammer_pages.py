@@ -25,6 +25,7 @@ from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend
 _FANS = tuple((at, f"fan{at}") for at in range(1, 17))
 _WITHIN = re.compile(r"MHS (5s|av)=(\d{1,12}(?:\.\d{1,9})?)")
 _AGE = re.compile(r"(\d{1,9})\s*([dhms])", re.IGNORECASE)
+_AGES = re.compile(r"(?:\s*\d{1,9}\s*[dhms])+\s*", re.IGNORECASE)
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
@@ -111,8 +112,8 @@ def _rate(summary: Row, key: str, window: str, make: Make) -> float | None:
 
 def _age_s(value: Any) -> float | None:
     """Seconds, or "2d 4h 10m 3s"."""
-    found = _AGE.findall(value[:64]) if isinstance(value, str) else []
-    if found:
+    if isinstance(value, str) and len(value) < 64 and _AGES.fullmatch(value):
+        found = _AGE.findall(value)
         return float(sum(int(count) * _SECONDS[unit.lower()] for count, unit in found))
     return number(value)
 

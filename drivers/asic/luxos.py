@@ -118,7 +118,10 @@ class Luxos:
         """The profiles now; where they are not answered, those before with the reason."""
         target = truth(row_of(report, "config", "CONFIG").get("IsPowerTargetSupported"))
         commands = ("profiles", *(("limits",) if target else ()))
-        commands += ("devdetails",) if self._joins() else ()
+        if self._joins():
+            # Every build knows `version`: a joined request of which nothing is known would look
+            # like one that is not understood.
+            commands += ("devdetails", "version")
         try:
             answer = await self._rpc.ask_all(commands, deadline=deadline)
         except DriverError as error:

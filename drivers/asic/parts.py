@@ -80,5 +80,12 @@ def mining_state(
         return State.STARTING
     if chips == 0:
         return State.FAULT
+    return State.IDLE if _all_silent(found) else State.FAULT
+
+
+def _all_silent(found: tuple[Pool, ...]) -> bool:
+    """True where the miner shows that no pool answers it; pools it says nothing of show nothing."""
     said = [pool.status.lower() for pool in found if pool.status]
-    return State.IDLE if said and "alive" not in said else State.FAULT
+    if said:
+        return "alive" not in said
+    return bool(found) and all(pool.active is False for pool in found)

@@ -75,7 +75,7 @@ def words_of(info: Info) -> tuple[str, ...]:
         info.section("system").get("fwversion"),
         *(miner.get(f"pcbsn{at}") for at in range(8)),
     )
-    return tuple(word for word in words if isinstance(word, str) and word)
+    return tuple(word for each in words if isinstance(each, str) and (word := text(each)))
 
 
 def parse_identity(sections: Row, provisional_id: str) -> Identity:

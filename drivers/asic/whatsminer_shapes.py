@@ -54,7 +54,7 @@ def words_of(summary: Row, boards: list[dict[str, Any]]) -> tuple[str, ...]:
     """What the machine calls itself in a poll: its MAC and build where it says them, its boards."""
     serials = (row.get("PCB SN") for row in boards)
     words = (summary.get("MAC"), summary.get("Firmware Version"), *serials)
-    return tuple(word for word in words if isinstance(word, str) and word)
+    return tuple(word for each in words if isinstance(each, str) and (word := text(each)))
 
 
 def supply_power_w(supply: Row) -> float | None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from drivers import api
-from drivers.actions import Check, Expectation, PoolSetting, Receipt, Relation
+from drivers import actions, api
+from drivers.actions import Check, Expectation, PoolSetting, Receipt, Relation, is_met
 from drivers.api import Endpoint
 from drivers.model import HostReading, Identity, Kind, MinerReading, Sample, State
 
@@ -19,7 +19,7 @@ def miner(**values: Any) -> MinerReading:
 
 
 def met(check: Check, before: MinerReading, after: MinerReading) -> bool:
-    return api.is_met(Expectation(any_of=((check,),), look_after_s=1, until_s=60), before, after)
+    return is_met(Expectation(any_of=((check,),), look_after_s=1, until_s=60), before, after)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_nothing_is_compared_with_an_unknown_before(relation: Relation) -> None:
 
 
 def test_every_relation_is_evaluated() -> None:
-    assert set(api._RELATIONS) == set(Relation)
+    assert set(actions._RELATIONS) == set(Relation)
 
 
 def test_words_and_states() -> None:
@@ -78,15 +78,15 @@ def test_one_group_suffices_and_holds_together() -> None:
     cold = Check("power_w", Relation.AT_MOST_OF_BEFORE, 0.2)
     wanted = Expectation(any_of=((asleep, still), (cold,)), look_after_s=5, until_s=120)
     before = miner(mode="normal", hashrate_ths=100.0, power_w=3000.0)
-    assert api.is_met(wanted, before, miner(mode="sleep", hashrate_ths=0.0))
-    assert api.is_met(wanted, before, miner(power_w=100.0))
-    assert not api.is_met(wanted, before, miner(mode="sleep", hashrate_ths=80.0, power_w=2900.0))
-    assert not api.is_met(wanted, before, before)
+    assert is_met(wanted, before, miner(mode="sleep", hashrate_ths=0.0))
+    assert is_met(wanted, before, miner(power_w=100.0))
+    assert not is_met(wanted, before, miner(mode="sleep", hashrate_ths=80.0, power_w=2900.0))
+    assert not is_met(wanted, before, before)
 
 
 def test_no_group_is_never_met() -> None:
     nothing = Expectation(any_of=(), look_after_s=0, until_s=1)
-    assert not api.is_met(nothing, miner(), miner())
+    assert not is_met(nothing, miner(), miner())
 
 
 def test_a_reading_of_another_kind_shows_nothing() -> None:
@@ -94,7 +94,7 @@ def test_a_reading_of_another_kind_shows_nothing() -> None:
     still = Expectation(
         any_of=((Check("hashrate_ths", Relation.AT_MOST, 0.0),),), look_after_s=1, until_s=2
     )
-    assert not api.is_met(still, host, host)
+    assert not is_met(still, host, host)
 
 
 class Reader:
@@ -149,9 +149,9 @@ class HalfPausing(Reader):
 
 
 def test_capabilities() -> None:
-    assert api.capabilities(Reader()) == ()
-    assert api.capabilities(HalfPausing()) == ()
-    assert api.capabilities(Doer()) == tuple(api.CAPABILITIES)
+    assert actions.capabilities(Reader()) == ()
+    assert actions.capabilities(HalfPausing()) == ()
+    assert actions.capabilities(Doer()) == tuple(actions.CAPABILITIES)
     assert isinstance(Reader(), api.Driver)
 
 

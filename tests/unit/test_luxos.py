@@ -297,12 +297,26 @@ async def test_a_poll_is_one_connection_and_profiles_are_asked_every_five_minute
         await driver.read()
         replay.at += 10
     assert replay.asked.count(POLL) == 61
-    assert replay.asked.count("rpc profiles+limits+devdetails") == 3
+    assert replay.asked.count("rpc profiles+limits+devdetails+version") == 3
     assert len(replay.asked) == 64
     replay.recording["rpc"]["config"]["CONFIG"][0]["Profile"] = "495MHz"
     del replay.asked[:]
     await driver.read()
-    assert replay.asked == [POLL, "rpc profiles+limits+devdetails"]
+    assert replay.asked == [POLL, "rpc profiles+limits+devdetails+version"]
+
+
+async def test_an_old_build_without_the_slow_commands_goes_on_joining() -> None:
+    recording = fixture("s9-old")
+    del recording["rpc"]["profiles"]
+    replay = Live(recording)
+    driver = (await replay.probe()).driver
+    for _ in range(3):
+        reading = (await driver.read()).reading
+        assert isinstance(reading, MinerReading)
+        assert "profiles: Unsupported code 14: Invalid command" in reading.missing
+        assert not any(part.startswith("devdetails") for part in reading.missing)
+        replay.at += 10
+    assert replay.asked.count(POLL) == 3
 
 
 async def test_without_joined_commands_three_carry_a_poll() -> None:
