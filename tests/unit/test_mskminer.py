@@ -179,4 +179,4 @@ def test_the_page_may_be_anything(page: Any, found: dict[str, Any]) -> None:
 def test_damaged_answers_never_raise(name: str, data: st.DataObject) -> None:
     damaged = data.draw(mutations(fixture(name)["rpc"]))
     rpc = {key: reply for key, reply in damaged.items() if isinstance(reply, dict)}
-    msgspec.json.encode(parse(Report(rpc), "asic-x", NOW))
+    msgspec.json.encode(parse(Report(rpc), "asic-x", NOW).reading)
