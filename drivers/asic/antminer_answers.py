@@ -266,7 +266,7 @@ def head_and_body(report: Report) -> tuple[Row, Row]:
 def words_of(head: Row, body: Row) -> tuple[str, ...]:
     """What a machine calls itself: type, builds, and its id where the firmware has one."""
     words = (head.get("Type"), head.get("CompileTime"), head.get("Miner"), body.get("miner_id"))
-    return tuple(str(word)[:64] for word in words)
+    return tuple(str(word)[:64].encode("utf-8", "replace").decode() for word in words)
 
 
 def _fingerprint(head: Row, body: Row, reading: MinerReading) -> Fingerprint:

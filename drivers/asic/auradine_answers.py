@@ -117,6 +117,8 @@ def parse(
     boards = _boards(report, model, pages)
     uptime_s, hashrate_ths = uptime_of(report), hashrate_now_ths(summary)
     state = parts.mining_state(hashrate_ths, uptime_s, pools)
+    if mode.sleeps is None and state is State.FAULT:
+        state = State.UNKNOWN  # it may as well be asleep: the page that says so does not open
     power_w, source = _power(summary, supply)
     reading = MinerReading(
         device_id=device_id,

@@ -112,19 +112,26 @@ class Avalon:
         return report, modules(report.replies.get("stats"))
 
     async def _ask_full(self, others: tuple[str, ...], deadline: Deadline) -> Report:
-        """`estats`; `stats` of firmware that does not know it."""
+        """`estats`; from then on `stats` of firmware that does not know it."""
+        own, older = FULL_COMMANDS
         try:
             report = await self._ask(self._full, others, deadline)
-        except Refused:
-            if self._full == FULL_COMMANDS[1]:
+        except Refused as error:
+            if self._full == older:
                 raise
-            report = Report({})
-        if "stats" not in report.replies and self._full == FULL_COMMANDS[0]:
-            again = await self._ask(FULL_COMMANDS[1], (), deadline)
-            refused = isinstance(report.errors.pop(FULL_COMMANDS[0], None), Refused)
-            self._full = FULL_COMMANDS[1] if refused or not report.replies else self._full
-            return _merged(report, again)
-        return report
+            report = Report({}, {own: error})
+        problem = report.errors.get(own)
+        if self._full == older or not isinstance(problem, Refused | BadReply):
+            return report
+        try:
+            again = await self._ask(older, (), deadline)
+        except DriverError as error:
+            if not report.replies:
+                raise
+            return _merged(report, Report({}, {older: error}))
+        self._full = older
+        del report.errors[own]
+        return _merged(report, again)
 
     async def _ask(self, command: str, others: tuple[str, ...], deadline: Deadline) -> Report:
         """Ask; the answer to `command` stands under `stats`."""

@@ -27,6 +27,7 @@ from drivers.asic.fields import (
     number,
     positive,
     scaled,
+    text,
 )
 from drivers.asic.kept import Kept
 from drivers.asic.models import known
@@ -227,8 +228,8 @@ def _locating(modules: Sequence[Module]) -> bool | None:
 
 def words_of(modules: Sequence[Module]) -> tuple[str, ...]:
     """What the machines call themselves: builds and serials."""
-    words = ((m.fields.get("Ver", ""), m.fields.get("DNA", "")) for m in modules[:16])
-    return tuple(word[:64] for pair in words for word in pair if word)
+    pairs = ((text(m.fields.get("Ver")), text(m.fields.get("DNA"))) for m in modules[:16])
+    return tuple(word[:64] for pair in pairs for word in pair if word)
 
 
 def _fingerprint(modules: Sequence[Module], reading: MinerReading) -> Fingerprint:

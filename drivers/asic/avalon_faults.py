@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from drivers.asic.avalon_boards import Supply, supply
 from drivers.asic.avalon_modules import numbers, whole, working
-from drivers.asic.fields import integer
+from drivers.asic.fields import integer, text
 from drivers.asic.models import Model
 from drivers.model import Board, Fault, State
 
@@ -112,7 +112,7 @@ def _flags(fields: Fields) -> Iterator[Fault]:
             yield Fault(f"HASHS {integer(mark)}", f"board {at}: the hash board reports an error")
     for key in _LINKS:
         if fields.get(key, "").strip().upper() not in _LINK_GOOD:
-            yield Fault(f"{key} {fields[key][:32]}", "no contact with the power supply")
+            yield Fault(f"{key} {text(fields[key][:32])}", "no contact with the power supply")
 
 
 def _missing(fields: Fields, boards: Sequence[Board], model: Model | None) -> Iterator[Fault]:

@@ -154,7 +154,7 @@ def parse(
         device_id=device_id,
         kind=Kind.ASIC,
         taken_at=datetime.fromtimestamp(taken_at, UTC),
-        state=State.SLEEPING if sleeps else _state(stats, hashrate_ths, boards, pages.get(POOLS)),
+        state=State.SLEEPING if sleeps else _state(stats, hashrate_ths, boards, pages),
         mode=None if mode is None else _MODES.get(mode, str(mode)),
         hashrate_ths=hashrate_ths,
         hashrate_avg_ths=rate(body.get("rate_avg"), scale),
@@ -181,13 +181,14 @@ def _state(
     stats: Row,
     hashrate_ths: float | None,
     boards: tuple[Board, ...],
-    pools: tuple[Pool, ...] | None,
+    pages: Mapping[str, Any],
 ) -> State:
     chips = [board.chips for board in boards if board.chips is not None]
     total = sum(chips) if chips else None
-    state = parts.mining_state(hashrate_ths, uptime_of(stats), pools or (), chips=total)
-    # Without the pools' page nobody knows whether a machine that stands has anything to do.
-    blind = state is State.FAULT and pools is None and total != 0
+    pools = pages.get(POOLS, ())
+    state = parts.mining_state(hashrate_ths, uptime_of(stats), pools, chips=total)
+    # Of a machine that stands these pages tell whether it sleeps, or has nothing to do.
+    blind = state is State.FAULT and total != 0 and not {POOLS, CONFIG} <= pages.keys()
     return State.UNKNOWN if blind else state
 
 

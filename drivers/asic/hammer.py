@@ -22,11 +22,11 @@ from drivers.asic.hammer_answers import (
     words_of,
 )
 from drivers.asic.hammer_pages import decode, parse_status
-from drivers.errors import BadReply, DriverError, NoResources, Refused, Unsupported
+from drivers.errors import BadReply, DriverError, NoResources, Refused, Unreachable, Unsupported
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import CgminerRpc, Report
 from drivers.wire.deadline import Deadline
-from drivers.wire.pages import DENIED, WebClient, by_digest, decoded
+from drivers.wire.pages import WebClient, by_digest, decoded
 
 COMMANDS = ("stats", "pools")
 FALLBACK_COMMANDS = ("summary", "devs", "pools")
@@ -36,6 +36,8 @@ CONFIG = "/cgi-bin/get_miner_conf.cgi"
 BLINK = "/cgi-bin/get_blink_status.cgi"
 STATUS_PAGES = ("/cgi-bin/get_miner_statusV1.cgi", "/cgi-bin/get_miner_status.cgi")
 SLOW_PAGES = {CONFIG: Slow(300.0, read_config), BLINK: Slow(300.0, read_blink)}
+CLOSED_S = 60.0
+"""How long a port 4028 that is closed is left alone where the status page answers."""
 RPC_SHARE = 0.6
 """How much of the deadline port 4028 may use: the pages must still have their turn."""
 
@@ -43,7 +45,10 @@ RPC_SHARE = 0.6
 class Hammer:
     """A Hammer, a blackMiner or a VolcMiner."""
 
-    __slots__ = ("_context", "_endpoint", "_id", "_info", "_rpc", "_slow", "_status_page", "_web")
+    __slots__ = (
+        *("_closed", "_closed_until", "_context", "_endpoint", "_id", "_info", "_rpc", "_slow"),
+        *("_status_page", "_web"),
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
@@ -54,6 +59,9 @@ class Hammer:
         self._id = endpoint.provisional_id
         self._info: dict[str, Any] = {}
         self._status_page: str | None = None
+        self._closed: DriverError | None = None
+        """Why port 4028 is left alone for a while."""
+        self._closed_until = 0.0
 
     async def identify(self) -> Identity:
         """By `version` and by the web page; raises only where neither side answers."""
@@ -71,6 +79,7 @@ class Hammer:
         if not version and not info:
             raise problems[0]
         self._slow.forget()
+        self._closed = None
         self._info = _essence(info)
         identity = parse_identity(version, info, self._endpoint.provisional_id)
         self._id = identity.id
@@ -99,6 +108,8 @@ class Hammer:
         return Deadline(self._context.clock, self._context.deadline_s)
 
     async def _ask_rpc(self, deadline: Deadline) -> Report:
+        if self._closed and self._context.clock.monotonic() < self._closed_until:
+            raise self._closed
         share = Deadline(self._context.clock, deadline.left_s(RPC_SHARE))
         try:
             report = await self._rpc.ask_all(COMMANDS, deadline=share)
@@ -118,6 +129,9 @@ class Hammer:
             except DriverError as error:
                 raise problem from error
         page = await self._ask_status(problem, deadline)
+        if problem is not self._closed and isinstance(problem, Refused | Unreachable):
+            self._closed = problem
+            self._closed_until = self._context.clock.monotonic() + CLOSED_S
         words = missing(Report({}, {"rpc": problem}))
         make = make_of(self._info.get("minertype"))
         now = self._context.clock.now()
@@ -127,7 +141,7 @@ class Hammer:
         for path in (self._status_page,) if self._status_page else STATUS_PAGES:
             try:
                 reply = await self._web.request("GET", path, deadline)
-                if reply.status != 200 or reply.status in DENIED:
+                if reply.status != 200:
                     decoded(reply, path)  # raises what the status says
                 page = decode(reply.body)
             except Unsupported:

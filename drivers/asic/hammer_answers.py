@@ -92,7 +92,7 @@ def parse_identity(version: Row, info: Row, provisional_id: str) -> Identity:
     row = next(iter(rows(dict(version), "VERSION")), {})
     kind, page_kind = common(row.get("Type")), common(info.get("minertype"))
     address = mac(info.get("macaddr"))
-    make = make_of(kind, page_kind)
+    make = make_of(kind, page_kind, info.get("hostname"))  # the factory's is the make's name
     # The mining program's build: the page's file system stays older after an update.
     build = row.get("CompileTime") or info.get("system_filesystem_version")
     return Identity(

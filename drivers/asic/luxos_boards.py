@@ -132,7 +132,7 @@ def _board(
 
 
 def _of_chain(
-    chain: _Chain, body: Row, sensors: dict[int, Row], chips_expected: int | None
+    chain: _Chain, body: Row, sensors: dict[int, dict[str, float]], chips_expected: int | None
 ) -> Board:
     """A board that `devs` does not list."""
     found = sensors.get(chain.at - 1, {})
@@ -146,6 +146,7 @@ def _of_chain(
         chip_temp_c=found.get("chip"),
         inlet_temp_c=found.get("inlet"),
         outlet_temp_c=found.get("outlet"),
+        voltage_v=found.get("volts"),
         frequency_mhz=positive(body.get(chain.frequency)),
         hw_errors=integer(body.get(chain.hw_errors)),
     )

@@ -77,9 +77,17 @@ class Keys(NamedTuple):
 
 
 def _keys(at: int) -> Keys:
-    own = ("Online", "Chip Count", "Bad Chip Count", "SN", "MHS(Sample)", "MHS(Ideal)", "Freq")
-    temps = (f"{at} Temp", *(f"{at} Temp {sensor}" for sensor in range(8)))
-    return Keys(at, *(f"{at} {key}" for key in own), temps=temps)
+    return Keys(
+        at=at,
+        online=f"{at} Online",
+        chips=f"{at} Chip Count",
+        bad=f"{at} Bad Chip Count",
+        serial=f"{at} SN",
+        rate=f"{at} MHS(Sample)",
+        ideal=f"{at} MHS(Ideal)",
+        frequency=f"{at} Freq",
+        temps=(f"{at} Temp", *(f"{at} Temp {sensor}" for sensor in range(8))),
+    )
 
 
 _KEYS = tuple(_keys(at) for at in range(16))

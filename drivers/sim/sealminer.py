@@ -179,12 +179,14 @@ def _login(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     form = ask.form
     if (form.get("username"), form.get("origin_pwd")) != machine.credential:
         return json_page({"state": 1, "msg": "username or password error"})
-    session = _session_of(ask)
-    given = () if session else (("Set-Cookie", f"PHPSESSID={secrets.token_hex(13)}; path=/"),)
-    session = session or given[0][1].partition("=")[2].partition(";")[0]
-    machine.sessions[session] = now.now
     done = json_page({"state": 0, "msg": "success"})
-    return msgspec.structs.replace(done, headers=given)
+    session = _session_of(ask)
+    if not session:
+        session = secrets.token_hex(13)
+        cookie = ("Set-Cookie", f"PHPSESSID={session}; path=/")
+        done = msgspec.structs.replace(done, headers=(cookie,))
+    machine.sessions[session] = now.now
+    return done
 
 
 def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:

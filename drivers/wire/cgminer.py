@@ -26,7 +26,7 @@ from drivers.errors import (
 )
 from drivers.wire import text_form
 from drivers.wire.deadline import Deadline
-from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, read_lenient
+from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, patched, read_lenient
 
 ANSWER_LIMIT_BYTES = 1 << 19
 REQUEST_LIMIT_BYTES = 4095  # api.c: recv(c, buf, TMPBUFSIZ - 1)
@@ -79,7 +79,9 @@ def decode(raw: bytes) -> Answer:
     try:
         reply = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_leniently(raw)
+        reply = patched(raw.partition(b"\0")[0]) if len(raw) <= REPAIR_LIMIT_CHARS else None
+        if not isinstance(reply, dict):
+            return _decode_leniently(raw)
     if not isinstance(reply, dict):
         raise BadReply("the answer is not an object", raw)
     return Answer(reply)

@@ -16,6 +16,8 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from drivers.errors import BadReply
 
 MAX_DEPTH = 32
@@ -191,3 +193,38 @@ def _string(piece: str) -> str:
         found = piece.strip('"').replace('\\"', '"')
     # Half a surrogate pair cannot be encoded again.
     return str(found).encode("utf-8", "replace").decode()
+
+
+PATCHES = 4
+_AT_BYTE = re.compile(r"\(byte (\d+)\)")
+
+
+def patched(raw: bytes) -> Any:
+    """Decode an answer with up to a few commas missing or too many, at the places where the
+    decoder itself stumbled; None where that is not what is wrong.
+
+    Healthy machines glue `}{` at every poll: this costs them a second decoding, where `mend` looks
+    at every token.
+    """  # noqa: D205
+    for _ in range(PATCHES + 1):
+        try:
+            return msgspec.json.decode(raw)
+        except (UnicodeDecodeError, RecursionError):
+            return None
+        except msgspec.DecodeError as error:
+            better = _patch(raw, str(error))
+        if better is None:
+            return None
+        raw = better
+    return None
+
+
+def _patch(raw: bytes, problem: str) -> bytes | None:
+    found = _AT_BYTE.search(problem)
+    at = int(found[1]) if found else len(raw)
+    if "trailing comma" in problem:
+        comma = raw.rfind(b",", 0, at)
+        return raw[:comma] + raw[comma + 1 :]
+    if "expected ','" in problem and raw[at : at + 1] in (b"{", b'"'):
+        return raw[:at] + b"," + raw[at:]
+    return None

@@ -165,6 +165,13 @@ def test_uneven_chips_are_of_no_board() -> None:
     assert [board.chips for board in reading.boards] == [None, None]
 
 
+def test_what_stands_may_be_asleep_where_the_pages_are_closed() -> None:
+    replies = {"summary": {"SUMMARY": [{"MHS 5s": 0, "Elapsed": 5000}]}}
+    assert parse(Report(replies), "asic-x", NOW).reading.state is State.UNKNOWN
+    awake = {"/mode": Mode(False)}
+    assert parse(Report(replies), "asic-x", NOW, awake).reading.state is State.FAULT
+
+
 def test_without_pages_the_build_stands_in_the_status() -> None:
     version = {"STATUS": [{"STATUS": "S", "Description": "FluxOS-2024-06.11-d37c5dd4"}]}
     identity = parse_identity(version, {}, "asic-at-10.0.0.1")
@@ -181,7 +188,7 @@ async def test_each_page_has_its_pace() -> None:
     counts: dict[str, int] = {}
     for at in range(31):
         replay.at = NOW + 10 * at
-        replay.recording["rpc"]["summary"]["SUMMARY"][0]["Elapsed"] = 86400 + 10 * at  # type: ignore[index]
+        replay.recording["rpc"]["summary"]["SUMMARY"][0]["Elapsed"] = 86400 + 10 * at
         replay.asked.clear()
         await driver.read()
         for line in replay.asked:
@@ -205,7 +212,7 @@ async def test_another_machine_does_not_carry_what_was_kept() -> None:
     replay = Replay(load(FIXTURE))
     driver = driver_of(replay)
     await driver.read()
-    replay.recording["rpc"]["summary"]["SUMMARY"][0]["Elapsed"] = 5  # type: ignore[index]
+    replay.recording["rpc"]["summary"]["SUMMARY"][0]["Elapsed"] = 5
     replay.at += 10
     replay.asked.clear()
     await driver.read()

@@ -8,7 +8,7 @@ import pytest
 from drivers.errors import AccessDenied, BadReply, Refused, Unsupported, WrongProtocol
 from drivers.wire import cgminer
 from drivers.wire.cgminer import Answer, checked, decode, request, rows, status_of
-from drivers.wire.repair import REPAIR_LIMIT_CHARS
+from drivers.wire.repair import REPAIR_LIMIT_CHARS, patched
 
 # --- requests ------------------------------------------------------------------------------
 
@@ -249,3 +249,19 @@ def test_a_section_that_was_cut_is_named() -> None:
 )
 def test_the_flat_form_is_no_joined_answer(reply: dict[str, Any]) -> None:
     assert cgminer._split(Answer(reply), ("summary", "pools")) is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b'{"a":[{"x":"}{"}{"y":2}]}', {"a": [{"x": "}{"}, {"y": 2}]}),
+        (b'{"a":1,"b":[1,2,],}', {"a": 1, "b": [1, 2]}),
+        (b'{"a":"x""b":",}"}', {"a": "x", "b": ",}"}),
+        (b'{"a":""temp0":1}', None),
+        (b'{"a":1', None),
+        (b'{"a":nan}', None),
+        (b"{" + b'"a":1,,' * 9 + b"}", None),
+    ],
+)
+def test_single_commas_are_patched_where_the_decoder_stumbles(raw: bytes, expected: Any) -> None:
+    assert patched(raw) == expected

@@ -128,7 +128,8 @@ def test_a_board_sensor_that_moves_is_believed() -> None:
         (0, {"get_miner_conf": Config(-1000)}, State.SLEEPING),
         (900, {"get_miner_conf": Config(-1000)}, State.MINING),
         (0, {}, State.UNKNOWN),  # nobody knows of its pools
-        (0, {"pools": ()}, State.FAULT),
+        (0, {"pools": ()}, State.UNKNOWN),  # nor of its mode
+        (0, {"pools": (), "get_miner_conf": Config(0)}, State.FAULT),
         (None, {}, State.UNKNOWN),
     ],
 )

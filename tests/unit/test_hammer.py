@@ -177,7 +177,7 @@ async def test_mode_and_light_are_looked_at_every_five_minutes() -> None:
     driver = driver_of(replay)
     for at in range(31):
         replay.at = NOW + 10 * at
-        replay.recording["rpc"]["stats"]["STATS"][1]["Elapsed"] = 52000 + 10 * at  # type: ignore[index]
+        replay.recording["rpc"]["stats"]["STATS"][1]["Elapsed"] = 52000 + 10 * at
         await driver.read()
     assert replay.asked.count("web GET /cgi-bin/get_miner_conf.cgi") == 2
     assert replay.asked.count("web GET /cgi-bin/get_blink_status.cgi") == 2

@@ -171,7 +171,7 @@ async def test_the_light_is_looked_at_every_five_minutes_in_one_session() -> Non
     driver = driver_of(replay)
     for at in range(61):
         replay.at = NOW + 10 * at
-        replay.recording["rpc"]["stats"]["STATS"][0]["Elapsed"] = 40000 + 10 * at  # type: ignore[index]
+        replay.recording["rpc"]["stats"]["STATS"][0]["Elapsed"] = 40000 + 10 * at
         assert (await reading_of(driver)).locating is False
     assert replay.asked.count("rpc stats+summary+pools") == 61
     assert replay.asked.count(f"web GET {INFO}") == 3
