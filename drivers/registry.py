@@ -146,8 +146,6 @@ DRIVERS: dict[str, Spec] = {
             realm("Daoge"),
             page("DG-Home", "/cgi-bin/get_system_info.cgi"),
             page("_SW_V", "/cgi-bin/get_system_info.cgi"),
-            page("_HW_V", "/cgi-bin/stats.cgi"),
-            page("fc-work-mode", "/cgi-bin/get_miner_conf.cgi"),
             page("DG-Home", "/cgi-bin/get_network_info.cgi"),
             page("_HW_V", "/cgi-bin/luci/stats.cgi"),
         ),

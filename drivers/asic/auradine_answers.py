@@ -234,7 +234,7 @@ def _faults(report: Report, boards: tuple[Board, ...], model: Model | None) -> l
 
 def _fingerprint(report: Report, reading: MinerReading, summary: Row) -> Fingerprint:
     devices = rows(report.replies.get("devs", {}), "DEVS")[:BOARDS_LIMIT]
-    names = (f"{row.get('Name')}{row.get('ID')}"[:64] for row in devices)
+    names = (f"{text(row.get('Name'))}{integer(row.get('ID'))}" for row in devices)
     counters = (number(summary.get("Accepted")), number(summary.get("Total MH")))
     return Fingerprint(
         traits=(*filter(None, words_of(report)), *names),

@@ -44,7 +44,8 @@ def modules(reply: Any) -> list[Module]:
     """The machines in an answer to `stats`, `estats` or `litestats`; empty where there are none."""
     found: list[Module] = []
     for row in rows(reply if isinstance(reply, dict) else {}, "STATS")[:ROWS_LIMIT]:
-        found += _in_row(row)
+        if "Pool Calls" not in row:
+            found += _in_row(row)
     return found[:MODULES_LIMIT]
 
 
@@ -53,10 +54,11 @@ def _in_row(row: dict[str, Any]) -> list[Module]:
     chips: dict[str, str] = {}
     elapsed_s = number(row.get("Elapsed"))
     for key, value in row.items():
-        if key.endswith("HBinfo"):
+        if "MM ID" in key and (match := _MODULE.fullmatch(key)):
+            if fields := tokens(value):
+                found.append(Module(int(match[1]), fields, elapsed_s, ":" in key))
+        elif key.endswith("HBinfo"):
             chips |= _boards(value)
-        elif (match := _MODULE.fullmatch(key)) and (fields := tokens(value)):
-            found.append(Module(int(match[1]), fields, elapsed_s, ":" in key))
     if chips and found:
         found[-1] = found[-1]._replace(fields=chips | dict(found[-1].fields))
     return found[:MODULES_LIMIT]

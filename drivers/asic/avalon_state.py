@@ -29,7 +29,7 @@ def mode_of(modules: Sequence[Module]) -> str | None:
 
 def _mode(fields: Mapping[str, str]) -> str | None:
     name = model_of(fields.get("Ver", ""))
-    mode, level = whole(fields, "WORKMODE"), whole(fields, "WORKLEVEL")
+    mode, level = _first(fields, "WORKMODE", "MODE"), _first(fields, "WORKLEVEL", "WORKLVL")
     if mode is None:  # the first Nano 3 has levels alone, and they are its modes
         mode, level = (level if name == "Avalon Nano 3" else None), None
     if mode is None:
@@ -37,6 +37,10 @@ def _mode(fields: Mapping[str, str]) -> str | None:
     words = _MODES.get(name or "", _MODES[""])
     word = words[mode] if 0 <= mode < len(words) else str(mode)
     return f"{word}, level {level}" if level else word
+
+
+def _first(fields: Mapping[str, str], *keys: str) -> int | None:
+    return next((found for key in keys if (found := whole(fields, key)) is not None), None)
 
 
 def at_work(modules: Sequence[Module]) -> bool:

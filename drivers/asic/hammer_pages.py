@@ -150,10 +150,14 @@ def _board(at: int, row: Row, make: Make, chips_expected: int | None) -> Board:
         hashrate_ths=scaled(_plain(row.get("chain_rate")), make.ghs),
         chips=_count(row.get("chain_acn")),
         chips_expected=chips_expected,
-        board_temp_c=highest(degrees(corners(_plain(value))) for value in values),
+        board_temp_c=highest(map(_hot, values)),
         frequency_mhz=number(_plain(row.get("freq"))) or None,
         hw_errors=_count(row.get("hw")),
     )
+
+
+def _hot(value: Any) -> float | None:
+    return degrees(corners(value[:64] if isinstance(value, str) else value))
 
 
 def _fans(page: Row) -> tuple[Fan, ...]:

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import msgspec
 
+_VERSION = re.compile(r"^(Whatsminer \S+) V\w+$", re.IGNORECASE)
 _SPELLING = re.compile(r"[^a-z0-9+]")
 
 
@@ -40,9 +41,10 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
 def known(name: str | None) -> Model | None:
     """The model of that name, or None where it is not in the table: nothing is guessed.
 
-    Case, blanks and dots do not count, and "Hydro" is "Hyd".
+    Case, blanks and dots do not count, and "Hydro" is "Hyd". Whatsminers are known by their type,
+    whatever version is behind it.
     """
-    return _by_name().get(_spelled(name)) if name else None
+    return _by_name().get(_spelled(_VERSION.sub(r"\1", name))) if name else None
 
 
 def all_models() -> tuple[Model, ...]:

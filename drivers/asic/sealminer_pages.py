@@ -70,7 +70,8 @@ def parse_pages(pages: Report, device_id: str, taken_at: float, problem: str) ->
         pools=pools,
         missing=(problem, *missing(pages)),
     )
-    return Sample(reading, Fingerprint(traits=(str(info.get("macaddr")), str(info.get("crtl_sn")))))
+    words = (text(info.get("macaddr")), text(info.get("crtl_sn")))
+    return Sample(reading, Fingerprint(traits=tuple(filter(None, words))))
 
 
 def _as_rpc(row: Row) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_what_a_machine_says_it_does(words: str, expected: tuple[Any, Any]) -> N
 @pytest.mark.parametrize(
     ("word", "name"),
     [
-        ("1246-83-21072802_4ec6bb0_211fc46", "Avalon 1246"),
+        ("1246-83-21010101_aaaaaaa_bbbbbbb", "Avalon 1246"),
         ("AvalonMiner 1246-81", "Avalon 1246"),
         ("AvalonMiner 1166Pro-S-78", "Avalon 1166 Pro"),
         ("1126Pro-64", "Avalon 1126 Pro"),
@@ -147,22 +147,22 @@ def test_what_a_machine_says_it_does(words: str, expected: tuple[Any, Any]) -> N
         ("15-218", "Avalon 15-218"),
         ("10xx", None),
         ("AvalonMiner 10xx", None),
-        ("7411706-3162860", "Avalon 741"),
-        ("8511803-14b0f10", "Avalon 851"),
+        ("7411706-aaaaaaa", "Avalon 741"),
+        ("8511803-bbbbbbb", "Avalon 851"),
         ("921", "Avalon 921"),
-        ("601512-256e0f0", "Avalon 6"),
-        ("411502-256e0f0", "Avalon 4"),
+        ("601512-ccccccc", "Avalon 6"),
+        ("411502-ccccccc", "Avalon 4"),
         ("Avalon Nano3s", "Avalon Nano 3S"),
-        ("Nano3s-25021401_56abae7", "Avalon Nano 3S"),
+        ("Nano3s-25020101_ddddddd", "Avalon Nano 3S"),
         ("nano3", "Avalon Nano 3"),
-        ("nano3-24071801_42c628d", "Avalon Nano 3"),
+        ("nano3-24070101_eeeeeee", "Avalon Nano 3"),
         ("Avalonnano", None),
         ("Avalon0o", None),
         ("Avalon Mini3", "Avalon Mini 3"),
-        ("Mini3-25022401_cb28ba7", "Avalon Mini 3"),
+        ("Mini3-25020101_fffffff", "Avalon Mini 3"),
         ("Q", "Avalon Q"),
         ("Avalon Q", "Avalon Q"),
-        ("Q-25052801_14a19a2", "Avalon Q"),
+        ("Q-25060101_aaaaaaa", "Avalon Q"),
         ("synthetic", None),
         ("", None),
     ],
@@ -190,13 +190,13 @@ def test_the_string_names_what_version_does_not() -> None:
 
 
 def test_the_rate_of_a_string_is_in_gigahashes() -> None:
-    reading = reading_of(WORKING + "GHSspd[81072.68] GHSmm[83923.04] GHSavg[79656.63]")
-    assert (reading.hashrate_ths, reading.hashrate_avg_ths) == (81.07268, 79.65663)
-    assert reading.hashrate_nominal_ths == 83.92304
+    reading = reading_of(WORKING + "GHSspd[81000.55] GHSmm[83900.25] GHSavg[79600.75]")
+    assert (reading.hashrate_ths, reading.hashrate_avg_ths) == (81.00055, 79.60075)
+    assert reading.hashrate_nominal_ths == 83.90025
 
 
 def test_before_2020_the_rate_stands_in_the_summary_alone() -> None:
-    words = WORKING + "GHSmm[37768.67] GHSavg[37235.34]"
+    words = WORKING + "GHSmm[37700.50] GHSavg[37200.25]"
     summary = {"MHS 30s": 37_100_000.0, "MHS av": 37_200_000.0}
     assert reading_of(words, summary=summary).hashrate_ths == 37.1
     assert reading_of(words).hashrate_ths is None
@@ -204,11 +204,11 @@ def test_before_2020_the_rate_stands_in_the_summary_alone() -> None:
 
 
 def test_a_rate_that_is_never_filled_in_is_not_believed_at_work() -> None:
-    words = WORKING + "GHSspd[0.00] GHSmm[53151.45] GHSavg[51187.10] SoftOFF[0]"
+    words = WORKING + "GHSspd[0.00] GHSmm[53100.50] GHSavg[51100.25] SoftOFF[0]"
     reading = reading_of(words, summary={"MHS 30s": 51_000_000.0})
     assert (reading.hashrate_ths, reading.state) == (51.0, State.MINING)
     asleep = words.replace("In Work", "In Idle").replace("SoftOFF[0]", "SoftOFF[5]")
-    reading = reading_of(asleep, summary={"MHS 1m": 1102.8})
+    reading = reading_of(asleep, summary={"MHS 1m": 1200.5})
     assert (reading.hashrate_ths, reading.state) == (0.0, State.SLEEPING)
 
 
@@ -234,18 +234,18 @@ def test_boards_show_means_while_the_machine_works_and_nothing_while_it_rests() 
 @pytest.mark.parametrize(
     ("words", "wall_w", "output_w", "volts"),
     [
-        ("PS[0 1214 1316 242 3189 1320 3504]", 3504.0, 3189.0, 13.16),
-        # An idle Q: 2245 are hundredths of a volt.
-        ("PS[0 1222 4 0 0 2245 146]", 146.0, 0.0, 0.04),
-        ("PS[0 1209 1187 297 3526 1188 3731] WALLPOWER[3730]", 3730.0, 3526.0, 11.87),
+        ("PS[0 1211 1300 240 3120 1305 3400]", 3400.0, 3120.0, 13.0),
+        # An idle Q: 2250 are hundredths of a volt.
+        ("PS[0 1220 3 0 0 2250 120]", 120.0, 0.0, 0.03),
+        ("PS[0 1210 1190 290 3451 1190 3650] WALLPOWER[3655]", 3655.0, 3451.0, 11.9),
         # An A10 has no seventh: what it draws from the wall is not known.
-        ("PS[0 1217 1279 221 2834 1280]", None, 2834.0, 12.79),
+        ("PS[0 1215 1280 220 2816 1280]", None, 2816.0, 12.8),
         # A Nano 3s measures neither the controller's volts nor the output.
-        ("PS[0 0 27541 4 0 3756 133]", 133.0, None, None),
-        # The first Nano 3 has another order: 27.92 V by 3 A, 89 W.
-        ("PS[0 0 0 3 2792 89 324]", 89.0, None, None),
+        ("PS[0 0 27500 4 0 3700 130]", 130.0, None, None),
+        # The first Nano 3 has another order: 28 V by 3 A, 88 W.
+        ("PS[0 0 0 3 2800 88 320]", 88.0, None, None),
         # Not less from the wall than is given out.
-        ("PS[0 1214 1316 242 3189 1320 20]", None, 3189.0, 13.16),
+        ("PS[0 1211 1300 240 3120 1305 20]", None, 3120.0, 13.0),
         ("PS[0 0 0 0 0 0 0]", None, None, None),
         ("PS[0 1220]", None, None, None),
         ("PS[]", None, None, None),
@@ -294,6 +294,18 @@ def test_chips_are_counted_by_their_temperatures_or_their_results() -> None:
     off = by_heat.replace("In Work", "In Idle").replace("GHSspd[1000]", "GHSspd[0] SoftOFF[4]")
     off = off.replace("60  61", "-273 -273")
     assert [board.chips for board in reading_of(off).boards] == [None, None]
+
+
+def test_the_machines_own_total_of_chips_goes_before_the_table() -> None:
+    chips = " ".join(["60"] * 114)
+    lists = f"PVT_T0[{chips}] PVT_T1[{chips}] PVT_T2[{chips}]"
+    reading = reading_of(WORKING + f"GHSspd[1000] TA[342] {lists}")
+    assert [(board.chips, board.chips_expected) for board in reading.boards] == [(114, 114)] * 3
+    assert reading.faults == ()
+    reading = reading_of(WORKING + f"GHSspd[1000] TA[340] {lists}")
+    assert [(board.chips, board.chips_expected) for board in reading.boards] == [(114, 120)] * 3
+    fitted = reading_of(WORKING + f"GHSspd[1000] EEPROM[116 114 114] TA[342] {lists}").boards
+    assert [board.chips_expected for board in fitted] == [116, 114, 114]
 
 
 def test_the_frequency_of_a_board_is_the_mean_of_its_clocks() -> None:
@@ -346,6 +358,7 @@ def test_the_state_is_the_machines_word(words: str, pools: list[Any], state: str
         ("Ver[Q-1_a] WORKMODE[2] WORKLEVEL[0]", "super"),
         ("Ver[Q-1_a] WORKMODE[0] WORKLEVEL[-3]", "eco, level -3"),
         ("Ver[Mini3-1_a] WORKMODE[1]", "1"),
+        ("Ver[Mini3-1_a] WORKMODE[1] WORKLVL[2]", "1, level 2"),
         ("Ver[nano3-1_a] WORKLEVEL[2]", "high"),
         ("Ver[Nano3s-1_a] WORKMODE[1]", "mid"),
         ("Ver[1246-83-x] WORKMODE[-7]", "-7"),
@@ -390,7 +403,7 @@ def test_a_supply_that_is_not_reached_is_a_fault() -> None:
 
 def test_an_avalon_6_is_read_as_one_board_for_each_module() -> None:
     words = (
-        "Ver[601512-256e0f0] DNA[013c2c4d1edaaaaa] Elapsed[4000] LW[800000] HW[300] DH[0.04%] "
+        "Ver[601512-ccccccc] DNA[013c2c4d1edaaaaa] Elapsed[4000] LW[800000] HW[300] DH[0.04%] "
         "GHS5m[{}] DH5m[0.1%] Temp[{}] Fan[3960] Vol[0.6763] Freq[500.00] PG[3] Led[0]"
     )
     row = {"Elapsed": 4100, "MM ID1": words.format(3600.5, 45), "MM ID2": words.format(3500, 47)}
