@@ -102,7 +102,10 @@ class Wire(Protocol):
 
 
 class WebReply(msgspec.Struct, frozen=True):
-    """An HTTP answer: status, the headers by lower-case name, and the whole body."""
+    """An HTTP answer: status, the headers by lower-case name, and the whole body.
+
+    Headers that come several times are one, a line each.
+    """
 
     status: int
     headers: dict[str, str]

@@ -15,10 +15,9 @@ from drivers.api import Context, Driver, Endpoint
 from drivers.asic.models import known
 from drivers.errors import Unreachable
 from drivers.model import Identity
-from drivers.registry import create
+from drivers.registry import GENERIC_DRIVER, create
 from drivers.sightings import Sightings
 
-GENERIC_DRIVER = "cgminer"
 REPORTS = ("version", "stats", "devdetails", "get_version", "summary")
 """VNish 1.2.7 does not know `version`, its name stands in `stats`; a Whatsminer's stands in
 `devdetails` and `get_version`."""

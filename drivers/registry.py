@@ -24,6 +24,8 @@ class Spec(msgspec.Struct, frozen=True):
     """Any one of them is enough."""
     borrowed: bool = False
     """Its signs are kept by firmwares that were built on it: others are looked for first."""
+    disguised: bool = False
+    """It may show nothing but the signs of what it was built on, save on a page of its own."""
 
 
 DRIVERS: dict[str, Spec] = {
@@ -31,7 +33,15 @@ DRIVERS: dict[str, Spec] = {
         "drivers.asic.braiins:Braiins",
         Kind.ASIC,
         "Braiins OS",
-        (says("BOSMINER"), says("BOSER"), page("Braiins OS")),
+        (
+            says("BOSMINER"),
+            says("BOSER"),
+            says("BRAIINS-AM"),
+            says("BOS_AM"),
+            page("Braiins OS"),
+            page('"major"', "/api/v1/version"),
+            page('"bos_version"', "/api/v1/miner/details"),
+        ),
     ),
     "luxos": Spec(
         "drivers.asic.luxos:Luxos",
@@ -43,7 +53,13 @@ DRIVERS: dict[str, Spec] = {
         "drivers.asic.mara:Mara",
         Kind.ASIC,
         "MARA firmware",
-        (says("MARAFW"), says("KAONSU"), page("{", "/kaonsu/v1/brief")),
+        (
+            says("MARAFW"),
+            says("KAONSU"),
+            realm("MaraFW"),
+            page("{", "/kaonsu/v1/brief"),
+        ),
+        disguised=True,
     ),
     "vnish": Spec(
         "drivers.asic.vnish:Vnish",
@@ -194,6 +210,10 @@ DRIVERS: dict[str, Spec] = {
 }
 """The order decides where signs of several drivers are seen: firmware before make, own
 firmwares of vendors before what they were built on. A new dialect is one row here."""
+
+
+GENERIC_DRIVER = "cgminer"
+"""What an unknown device is read with that speaks the protocol of port 4028."""
 
 
 def create(name: str, endpoint: Endpoint, context: Context) -> Driver:

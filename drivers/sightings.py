@@ -16,7 +16,7 @@ from drivers.errors import (
     Unreachable,
     WrongProtocol,
 )
-from drivers.registry import DRIVERS
+from drivers.registry import DRIVERS, GENERIC_DRIVER
 from drivers.signs import Observation, Source, shows
 from drivers.wire import framed
 from drivers.wire.cgminer import CgminerRpc
@@ -126,13 +126,17 @@ class Sightings:
             self._note(Source.FRAMED, "get.device.info", answers[0].decode("utf-8", "replace"))
 
     async def try_pages(self) -> None:
-        """Single pages that only one firmware has, until one shows its sign."""
+        """Single pages that only one firmware has, until one shows its sign.
+
+        Where a vendor has been recognised, only those of firmwares that hide behind its signs.
+        """
         if not self.speaks_http:
             return
+        vendor = self.best is not None and self.best != GENERIC_DRIVER
         client = WebClient(
             self._endpoint, self._context, enter=by_digest, factory=FACTORY_CREDENTIALS
         )
-        for path in _paths(Source.PAGE):
+        for path in _paths(Source.PAGE, disguised=vendor):
             if self.settled:
                 return
             reply = await self._fetch(client, path) if path != "/" else None
@@ -169,14 +173,19 @@ class Sightings:
                 self._weigh(name)
 
     def _weigh(self, name: str) -> None:
-        order = list(DRIVERS)
-        if self.best is None or order.index(name) < order.index(self.best):
+        if self.best is None or _rank(name) < _rank(self.best):
             self.best = name
 
 
-def _paths(source: Source) -> list[str]:
+def _rank(name: str) -> tuple[bool, int]:
+    """What is certain goes before what others borrow, then the order of the table decides."""
+    return DRIVERS[name].borrowed, list(DRIVERS).index(name)
+
+
+def _paths(source: Source, *, disguised: bool = False) -> list[str]:
     """The pages that signs of this source want to see, in the order of the drivers."""
-    found = [sign.path for spec in DRIVERS.values() for sign in spec.signs if sign.source is source]
+    specs = [spec for spec in DRIVERS.values() if spec.disguised or not disguised]
+    found = [sign.path for spec in specs for sign in spec.signs if sign.source is source]
     return list(dict.fromkeys(found))
 
 

@@ -92,7 +92,9 @@ def placed_fans(fans: list[Fan], model: str | None, boards: tuple[Board, ...]) -
     return tuple(fan for at, fan in enumerate(fans) if at < count or fan.rpm)
 
 
-def rated_state(hashrate_ths: float | None, uptime_s: float | None, pools: tuple[Pool, ...]) -> State:
+def rated_state(
+    hashrate_ths: float | None, uptime_s: float | None, pools: tuple[Pool, ...]
+) -> State:
     """The state of a machine whose words say nothing of it.
 
     Without a rate only what is seen is claimed: a pause that was asked for is told by these

@@ -1,35 +1,37 @@
-"""The REST pages of Braiins OS from 25.07 on, under `/api/v1/`. Pure.
+"""A poll of Braiins OS from 25.07 on, by its REST pages under `/api/v1/`. Pure.
 
-Source: the vendor's OpenAPI document and the proto files that it mirrors; a recorded S19 XP of
-25.07. Rates are in GH/s, frequencies in Hz. Enumerations are numbers here; names, as gRPC's JSON
-has them, are read too. The water's temperatures are in builds of 2026 (unverified).
+Rates are in GH/s, frequencies in Hz; see `braiins_build` for the sources. The water's
+temperatures are in builds of 2026 (unverified: as a public client reads them).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from drivers.asic import braiins_parts, parts
-from drivers.asic.cgminer import missing
-from drivers.asic.fields import (
-    Row,
-    common,
-    highest,
-    integer,
-    mac,
-    miner_id,
-    number,
-    positive,
-    text,
-    truth,
+from drivers.asic.braiins_build import (
+    BOARDS,
+    CONSTRAINTS,
+    COOLING,
+    ERRORS,
+    LOCATE,
+    POOLS,
+    STATS,
+    TUNER,
+    Tuning,
+    parse_identity,
+    status_of,
+    uptime_of,
+    words_of,
 )
+from drivers.asic.cgminer import missing
+from drivers.asic.fields import Row, highest, integer, number, positive, scaled, text
 from drivers.asic.page_parts import (
     BOARDS_LIMIT,
     FANS_LIMIT,
     FAULTS_LIMIT,
-    POOLS_LIMIT,
     degrees,
     listed,
     rate,
@@ -40,7 +42,6 @@ from drivers.model import (
     Board,
     Fan,
     Fault,
-    Identity,
     Kind,
     MinerReading,
     Pool,
@@ -50,144 +51,10 @@ from drivers.model import (
 )
 from drivers.wire.cgminer import Report
 
-DETAILS, STATS, BOARDS = "miner/details", "miner/stats", "miner/hw/hashboards"
-COOLING, POOLS, ERRORS = "cooling/state", "pools", "miner/errors"
-TUNER, CONSTRAINTS, LOCATE = "performance/tuner-state", "configuration/constraints", "actions/locate"
 _GHS = 1e-3
-_STATUSES = ("unspecified", "not started", "normal", "paused", "suspended", "restricted")
-_TUNERS = ("unspecified", "disabled", "stable", "tuning", "error", "continuous", "preheat")
-"""The last two came in 2026; their numbers are as public clients have them."""
 _CHIP = (1, "SENSOR_LOCATION_CHIP")
 _OLD_S = 86_400.0
 """Of a machine that does not say when its program started: how old an error may be."""
-
-
-class Tuning(NamedTuple):
-    """What the tuner works towards."""
-
-    state: str | None = None
-    mode: str | None = None
-    limit_w: float | None = None
-
-
-def word_of(value: Any, names: tuple[str, ...], prefix: str) -> str | None:
-    """The name of an enumeration's member, given as number or as name."""
-    found = integer(value) if not isinstance(value, str) or value.isdecimal() else None
-    if found is not None:
-        return names[found] if 0 <= found < len(names) else f"{found}"
-    words = common(value)
-    return words.lower().removeprefix(prefix).replace("_", " ") if words else None
-
-
-def status_of(details: Row) -> str | None:
-    """What the machine says it does: `normal`, `paused` and so on."""
-    return word_of(details.get("status"), _STATUSES, "miner_status_")
-
-
-def words_of(details: Any) -> tuple[str, ...]:
-    """What the machine calls itself."""
-    row = section(details)
-    found = (row.get("mac_address"), row.get("uid"), section(row, "bos_version").get("current"))
-    return tuple(words for words in map(text, found) if words)
-
-
-def uptime_of(details: Any) -> float | None:
-    """How long the machine has been up."""
-    row = section(details)
-    found = number(row.get("system_uptime_s"))
-    return number(row.get("system_uptime")) if found is None else found
-
-
-def parse_identity(details: Any, provisional_id: str) -> Identity:
-    """Who `miner/details` says that it is."""
-    row, who = section(details), section(details, "miner_identity")
-    make, model = braiins_parts.make_and_model(text(who.get("name")) or text(who.get("miner_model")))
-    address, serial = mac(row.get("mac_address")), text(row.get("serial_number"))
-    return Identity(
-        id=miner_id(address, serial or text(row.get("uid")), provisional_id),
-        kind=Kind.ASIC,
-        make=make,
-        model=model,
-        firmware=braiins_parts.FIRMWARE,
-        firmware_version=common(section(row, "bos_version").get("current")),
-        serial=serial,
-        mac=address,
-        hostname=text(row.get("hostname")),
-        algorithm=braiins_parts.ALGORITHM,
-    )
-
-
-# --- pages that are read now and then ----------------------------------------------------------
-
-
-def reduce_pools(page: Any) -> tuple[Pool, ...]:
-    """The pools of all groups: every group has one that works are from."""
-    groups = page if isinstance(page, list) else section(page).get("pool_groups")
-    rows = [row for group in listed(groups, POOLS_LIMIT) for row in listed(group.get("pools"), 16)]
-    return tuple(_pool(row) for row in rows[:POOLS_LIMIT] if row.get("url"))
-
-
-def _pool(row: Row) -> Pool:
-    stats, alive = section(row, "stats"), truth(row.get("alive"))
-    status = None if alive is None else "Alive" if alive else "Dead"
-    return Pool(
-        url=common(row.get("url")),
-        user=text(row.get("user")),
-        status="Disabled" if truth(row.get("enabled")) is False else status,
-        active=truth(row.get("active")),
-        accepted=integer(stats.get("accepted_shares")),
-        rejected=integer(stats.get("rejected_shares")),
-        stale=integer(stats.get("stale_shares")),
-    )
-
-
-def reduce_errors(page: Any) -> tuple[Fault, ...]:
-    """The newest entries of the log of errors."""
-    found = section(page).get("errors") if isinstance(page, dict) else page
-    rows = listed(found[-FAULTS_LIMIT:], FAULTS_LIMIT) if isinstance(found, list) else []
-    return tuple(fault for row in rows if (fault := _fault(row)))
-
-
-def _fault(row: Row) -> Fault | None:
-    reason = next(iter(listed(row.get("error_codes"), 4)), {})
-    message = text(row.get("message")) or text(reason.get("reason"))
-    if message is None:
-        return None
-    return Fault(text(reason.get("code")), message, _moment(row.get("timestamp")))
-
-
-def _moment(value: Any) -> datetime | None:
-    """RFC 3339 with its zone, as `2026-04-08T08:03:18.155033Z`."""
-    if not isinstance(value, str) or len(value) > 40:
-        return None
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return found if found.tzinfo else None
-
-
-def reduce_tuner(page: Any) -> Tuning:
-    """State and target of the tuner; the target after a power scaling is the current one."""
-    modes = section(page, "mode_state")
-    name = next((key for key in modes if isinstance(modes[key], dict)), None)
-    target = section(modes, name, "current_target") if name else {}
-    state = word_of(section(page).get("overall_tuner_state"), _TUNERS, "tuner_state_")
-    return Tuning(state, braiins_parts.mode_of(name), positive(target.get("watt")))
-
-
-def reduce_constraints(page: Any) -> tuple[float | None, float | None]:
-    """The lowest and the highest power target."""
-    found = section(page, "tuner_constraints", "power_target")
-    return positive(section(found, "min").get("watt")), positive(section(found, "max").get("watt"))
-
-
-def reduce_locate(page: Any) -> bool | None:
-    """The page is a bare `true` or `false`."""
-    return truth(page)
-
-
-# --- a poll ------------------------------------------------------------------------------------
 
 
 def parse(
@@ -279,9 +146,7 @@ def _state(details: Row, hashrate_ths: float | None, pools: tuple[Pool, ...]) ->
     return found
 
 
-def _faults(
-    details: Row, tuning: Tuning, log: tuple[Fault, ...], now: float
-) -> tuple[Fault, ...]:
+def _faults(details: Row, tuning: Tuning, log: tuple[Fault, ...], now: float) -> tuple[Fault, ...]:
     """What holds now: entries of the log from before the program started are history.
 
     Clocks without a time server stand in 2015, so they are history too.
@@ -314,7 +179,7 @@ def _boards(found: Any, model: str | None) -> tuple[Board, ...]:
 
 
 def _board(at: int, row: Row, chips: int | None) -> Board:
-    stats, hertz = section(row, "stats"), section(row, "current_frequency").get("hertz")
+    stats, hertz = section(row, "stats"), positive(section(row, "current_frequency").get("hertz"))
     return Board(
         index=braiins_parts.board_index(row.get("id"), at),
         serial=text(row.get("serial_number")),
@@ -327,7 +192,7 @@ def _board(at: int, row: Row, chips: int | None) -> Board:
         inlet_temp_c=_degree(row.get("lowest_inlet_temp")),
         outlet_temp_c=_degree(row.get("highest_outlet_temp")),
         voltage_v=positive(section(row, "current_voltage").get("volt")),
-        frequency_mhz=braiins_parts.megahertz(hertz),
+        frequency_mhz=scaled(hertz, 1e-6),
     )
 
 

@@ -28,8 +28,8 @@ from drivers.asic.page_parts import (
     BOARDS_LIMIT,
     FANS_LIMIT,
     FAULTS_LIMIT,
-
     degrees,
+    listed,
     watts,
 )
 from drivers.model import (
@@ -89,7 +89,7 @@ def parse(report: Report, device_id: str, taken_at: float, extra: Extra = NOTHIN
     """Read what the commands brought, whichever of them did."""
     summary, tuner = row_of(report, "summary"), row_of(report, "tunerstatus")
     devices = _rows(report, "devs")
-    chains = [row for row in _listed(tuner.get("TunerChainStatus"))]
+    chains = listed(tuner.get("TunerChainStatus"), BOARDS_LIMIT)
     model = model_of(report) or extra.model
     boards = _boards(report, devices, model, dict(extra.serials))
     pools = parts.pools(_rows(report, "pools"))
@@ -152,12 +152,6 @@ def is_poor(report: Report) -> bool:
 def _rows(report: Report, command: str) -> list[dict[str, Any]]:
     reply = report.replies.get(command)
     return rows(reply, command.upper())[:BOARDS_LIMIT] if isinstance(reply, dict) else []
-
-
-def _listed(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        return []
-    return [row for row in value[:BOARDS_LIMIT] if isinstance(row, dict)]
 
 
 # --- boards and fans ---------------------------------------------------------------------------
@@ -277,5 +271,3 @@ def _faults(devices: list[dict[str, Any]], chains: list[dict[str, Any]]) -> tupl
             index = braiins_parts.board_index(row.get("ID"), at)
             found.append(Fault(status, f"board {index} is {status.lower()}"))
     return tuple(found)
-
-

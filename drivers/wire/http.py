@@ -107,7 +107,10 @@ async def _read(response: ClientResponse, url: str, limit_bytes: int) -> WebRepl
         body += chunk
         if len(body) > limit_bytes:
             raise BadReply(f"{url}: page over {limit_bytes} bytes")
-    headers = {name.lower(): value for name, value in response.headers.items()}
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        former = headers.get(name.lower())
+        headers[name.lower()] = value if former is None else f"{former}\n{value}"
     return WebReply(response.status, headers, bytes(body))
 
 

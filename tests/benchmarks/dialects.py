@@ -40,7 +40,7 @@ class Canned(Replay):
 
     def joined(self, names: list[str]) -> bytes:
         """The nested form, put together from bytes."""
-        parts = (f'"{name}":['.encode() + self._rpc(name, None) + b"]" for name in names)
+        parts = (f'"{name}":['.encode() + as_bytes(self._rpc(name, None)) + b"]" for name in names)
         return b"{" + b",".join(parts) + b"}"
 
 
