@@ -5,8 +5,8 @@
 - Before, a poll is one connection to port 4028, which joins commands (documented) and wants no
   login; what it does not tell (serials of boards, the locating light, the hostname, what the
   firmware complains of) comes from GraphQL every two minutes.
-- Where port 4028 gives nothing but a version, GraphQL is read in each poll.
-- The MAC is in LuCI's `iface_status/lan`, or in REST's `miner/details`.
+- Where port 4028 gives nothing but a version, GraphQL is read in each poll. The MAC is on LuCI's
+  page `iface_status/lan`.
 
 gRPC (port 50051, 23.03 and newer) is not spoken: it would be a dependency for little. What that
 loses, on 23.03 to 25.05 only, where REST is not there yet: the status word (`paused`, `suspended`;
@@ -86,8 +86,10 @@ class Braiins:
         "_graph",
         "_has_rest",
         "_id",
+        "_is_classic",
         "_model",
         "_pages",
+        "_rest_seen",
         "_rpc",
         "_rpc_is_poor",
         "_web",
@@ -109,6 +111,8 @@ class Braiins:
         )
         self._has_rest = True
         """False once the machine has said that it does not know REST."""
+        self._rest_seen = False
+        self._is_classic = False
         self._rpc_is_poor = False
         """True while port 4028 gives nothing but a version."""
         self._web_until = 0.0
@@ -121,11 +125,12 @@ class Braiins:
 
         Raises only where nothing answers.
         """
-        self._has_rest, self._rpc_is_poor, self._web_until = True, False, 0.0
+        self._has_rest, self._is_classic, self._rpc_is_poor = True, False, False
+        self._web_until = 0.0
         self._pages.forget()
         self._graph.forget()
         details = await self._try(self._web.page(DETAILS, self._deadline()))
-        if isinstance(details, dict) and words_of(details):
+        if words_of(details):
             identity = parse_identity(details, self._endpoint.provisional_id)
         else:
             identity = await self._identify_older(details)
@@ -140,29 +145,26 @@ class Braiins:
         lan = rest if web_is_silent else await self._try(self._web.luci(LAN, self._deadline()))
         told = [found for found in (report, graph, lan) if not isinstance(found, DriverError)]
         if not told:
-            raise report if not isinstance(report, Unreachable) or web_is_silent else rest
-        version = await self._old_version(graph)
+            quiet = isinstance(report, Unreachable) and isinstance(rest, DriverError)
+            raise rest if quiet and not web_is_silent else report
+        info: Any = None  # of builds before GraphQL
+        if isinstance(graph, Unsupported):
+            info = await self._try(self._web.luci(INFO, self._deadline()))
         return braiins_identity.parse_identity(
             report if isinstance(report, Report) else Report({}),
             graph if isinstance(graph, dict) else None,
             lan,
-            version,
+            text(section(info).get("version")),
             self._endpoint.provisional_id,
         )
-
-    async def _old_version(self, graph: Any) -> str | None:
-        """LuCI's `bos/info`, of builds before GraphQL."""
-        if not isinstance(graph, Unsupported):
-            return None
-        return text(section(await self._try(self._web.luci(INFO, self._deadline()))).get("version"))
 
     async def _try(self, asked: Any) -> Any:
         """What was answered, or the error."""
         try:
             return await asked
-        except NoResources:
-            raise
         except DriverError as error:
+            if isinstance(error, NoResources):
+                raise
             return error
 
     def _deadline(self) -> Deadline:
@@ -194,6 +196,7 @@ class Braiins:
         words = words_of(details)
         if not words:
             raise BadReply(f"{DETAILS}: names no machine")
+        self._rest_seen = True
         report = await self._polled(deadline)
         now = self._clock.now()
         aside = await self._pages.look(deadline, now, words, uptime_of(details))
@@ -217,18 +220,24 @@ class Braiins:
         if self._rpc_is_poor:
             return await self._read_graph(deadline, problem, Report({}))
         try:
-            report = await self._rpc.ask_all(braiins_rpc.COMMANDS, deadline=deadline)
+            commands = cgminer.COMMANDS if self._is_classic else braiins_rpc.COMMANDS
+            report = await self._rpc.ask_all(commands, deadline=deadline)
         except NoResources:
             raise
         except DriverError as error:
             return await self._without_rpc(deadline, problem, error)
         if braiins_rpc.is_poor(report):
             return await self._read_graph(deadline, problem, report)
-        if _is_classic(report):
-            report = await self._rpc.ask_all(cgminer.COMMANDS, deadline=deadline)
-            return cgminer.parse(report, self._id, self._clock.now())
+        if self._is_classic or _is_classic(report):
+            return await self._read_classic(report, deadline)
         extra = await self._extra(report, deadline, problem)
         return braiins_rpc.parse(report, self._id, self._clock.now(), extra)
+
+    async def _read_classic(self, report: Report, deadline: Deadline) -> Sample:
+        if not self._is_classic:
+            report = await self._rpc.ask_all(cgminer.COMMANDS, deadline=deadline)
+            self._is_classic = True
+        return cgminer.parse(report, self._id, self._clock.now())
 
     async def _without_rpc(
         self, deadline: Deadline, problem: DriverError | None, error: DriverError
@@ -251,8 +260,7 @@ class Braiins:
     ) -> Sample:
         """By GraphQL; where that is closed as well, by what port 4028 gave."""
         errors = dict(report.errors) if "rpc" in report.errors else {}
-        if problem is not None:
-            errors["rest"] = problem
+        errors.update(self._named(problem))
         try:
             data = await ask_whole(self._web, deadline, errors)
         except DriverError as error:
@@ -269,7 +277,7 @@ class Braiins:
         self, report: Report, deadline: Deadline, problem: DriverError | None
     ) -> Extra:
         """What GraphQL adds, as of the last two minutes; nothing where the web side is silent."""
-        failed = {} if problem is None else {"rest": problem}
+        failed = self._named(problem)
         if isinstance(problem, Unreachable | DeviceTimeout):
             return Extra(model=self._model, missing=missing(Report({}, failed)))
         words = tuple(filter(None, (braiins_rpc.program_of(report),)))
@@ -281,7 +289,10 @@ class Braiins:
         told = (*extra.missing, *missing(Report({}, failed)))
         return extra._replace(model=extra.model or self._model, missing=told)
 
-    # --- GraphQL -----------------------------------------------------------------------------
+    def _named(self, problem: DriverError | None) -> dict[str, DriverError]:
+        """What REST said, by name. A web side that has shown no REST need not be there."""
+        silent = isinstance(problem, Unreachable | DeviceTimeout)
+        return {} if problem is None or (silent and not self._rest_seen) else {"rest": problem}
 
     async def _ask_graph(self, _: str, deadline: Deadline) -> Any:
         return await ask_whole(self._web, deadline)

@@ -224,7 +224,7 @@ def _is_there(row: Row) -> bool:
 
 def _board(at: int, row: Row, chips_expected: int | None, scale: float) -> Board:
     index, pcb = integer(row.get("index")), row.get("temp_pcb")
-    measured = pcb if isinstance(pcb, list) and pcb != _CONSTANT else []
+    sensors = [*map(degrees, pcb[:16])] if isinstance(pcb, list) else []
     return Board(
         index=at if index is None else index,
         serial=text(row.get("sn")),
@@ -233,7 +233,7 @@ def _board(at: int, row: Row, chips_expected: int | None, scale: float) -> Board
         hashrate_nominal_ths=rate(row.get("rate_ideal"), scale) or None,
         chips=integer(row.get("asic_num")),
         chips_expected=chips_expected,
-        board_temp_c=highest(map(degrees, measured[:16])),
+        board_temp_c=highest(sensors) if sensors != _CONSTANT else None,
         chip_temp_c=_chip_temp(row.get("temp_chip")),
         # kHz: rate, chips and this agree on both models, at 576 hashes in 2048 cycles a chip.
         frequency_mhz=_thousandth(row.get("freq_avg")),

@@ -15,8 +15,12 @@ ADDRESSES = "127.20.0.1-127.20.0.60"
 def answers(log: Path, port: int, commands: set[str]) -> Counter[str]:
     """Complete answers by address, of the commands that make a reading."""
     found: Counter[str] = Counter()
+    before: dict[str, str] = {}
     for line in log.read_text().splitlines():
         said = json.loads(line)
+        former, before[said["address"]] = before.get(said["address"]), said["command"]
+        if (former, said["command"]) == ("version", "stats"):
+            continue  # the probe's: it looks for the words of a firmware
         # A refused joined request is complete, too, but says no rate.
         told = said["complete"] and said["ghs"] is not None
         if told and said["port"] == port and said["command"] in commands:

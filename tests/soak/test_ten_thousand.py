@@ -89,7 +89,11 @@ def _compare(
     answers = [json.loads(line) for line in log.read_text().splitlines()]
     # Machines of the classic dialect that do not join commands give their rate in `summary`.
     classic = {said["address"] for said in answers if said["command"] == "devs"}
+    before: dict[str, str] = {}
     for said in answers:
+        former, before[said["address"]] = before.get(said["address"]), said["command"]
+        if (former, said["command"]) == ("version", "stats"):
+            continue  # the probe's: it looks for the words of a firmware
         telling = "summary" if said["address"] in classic else "stats"
         if not said["complete"] or said["port"] != port:
             continue
