@@ -16,6 +16,7 @@ from typing import IO
 
 from agent.cli.board import Board
 from agent.cli.embedded_broker import EmbeddedBroker
+from agent.cli.sim import EVERY_TYPE
 from agent.cli.watch import show, subscribe
 from agent.errors import AgentError
 
@@ -156,6 +157,8 @@ def _sim_command(arguments: argparse.Namespace) -> list[str]:
         count,
         "--seed",
         seed,
+        "--mix",
+        EVERY_TYPE,
         *ports,
         *faults,
     ]

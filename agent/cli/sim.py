@@ -15,6 +15,7 @@ import uvloop
 
 from drivers.sim.connection import Pace
 from drivers.sim.faults import FaultSpec, parse_fault
+from drivers.sim.models import load_models
 from drivers.sim.server import SimError, SimServer
 from drivers.sim.site import Site
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXIT_USAGE = 2
+EVERY_TYPE = "all"
 SIDE_PORT = 8080
 FRAMED_PORT = 4433
 
@@ -45,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--mix",
         metavar="MODEL=WEIGHT,...",
-        help="machine types and their weights, instead of the default mix",
+        help="machine types and their weights instead of the default mix; `all` has every type",
     )
     parser.add_argument(
         "--fault",
@@ -117,6 +119,8 @@ def _beside(web_port: int, wanted: int | None, default: int) -> int:
 def _parse_mix(text: str | None) -> dict[str, float] | None:
     if text is None:
         return None
+    if text == EVERY_TYPE:
+        return {name: model.share or 1.0 for name, model in load_models().items()}
     mix = {}
     for part in text.split(","):
         name, equals, weight = part.rpartition("=")

@@ -24,20 +24,11 @@ from drivers.asic import braiins_graph, braiins_identity, braiins_rest, braiins_
 from drivers.asic.aside import Aside, Slow, SlowPages
 from drivers.asic.braiins_build import (
     BOARDS,
-    CONSTRAINTS,
     COOLING,
     DETAILS,
-    ERRORS,
-    LOCATE,
-    POOLS,
+    SLOW,
     STATS,
-    TUNER,
     parse_identity,
-    reduce_constraints,
-    reduce_errors,
-    reduce_locate,
-    reduce_pools,
-    reduce_tuner,
     uptime_of,
     words_of,
 )
@@ -60,13 +51,6 @@ from drivers.wire.cgminer import CgminerRpc, Report
 from drivers.wire.deadline import Deadline
 
 POLLED = (STATS, BOARDS, COOLING)
-SLOW = {
-    POOLS: Slow(45.0, reduce_pools),
-    TUNER: Slow(60.0, reduce_tuner),
-    LOCATE: Slow(60.0, reduce_locate),
-    ERRORS: Slow(120.0, reduce_errors),
-    CONSTRAINTS: Slow(300.0, reduce_constraints),
-}
 GRAPH_EVERY_S = 120.0
 LAN, INFO = "admin/network/iface_status/lan", "bos/info"
 NAMING = ("version", "devdetails")

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from drivers.asic import braiins_parts
+from drivers.asic.aside import Slow
 from drivers.asic.fields import (
     Row,
     common,
@@ -161,3 +162,13 @@ def reduce_constraints(page: Any) -> tuple[float | None, float | None]:
 def reduce_locate(page: Any) -> bool | None:
     """The page is a bare `true` or `false`."""
     return truth(page)
+
+
+SLOW = {
+    POOLS: Slow(45.0, reduce_pools),
+    TUNER: Slow(60.0, reduce_tuner),
+    LOCATE: Slow(60.0, reduce_locate),
+    ERRORS: Slow(120.0, reduce_errors),
+    CONSTRAINTS: Slow(300.0, reduce_constraints),
+}
+"""The pages that are read beside the poll, and how often."""
