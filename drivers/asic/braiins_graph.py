@@ -151,7 +151,7 @@ def parse(
         faults=_events(data),
         missing=missing(report),
     )
-    words = tuple(word for word in (model, who.firmware_version, who.hostname) if word)
+    words = (who.firmware_version, who.hostname, *(board.serial for board in boards))
     return Sample(reading, braiins_parts.fingerprint(reading, words))
 
 

@@ -104,13 +104,11 @@ def rated_state(
     return State.UNKNOWN if found is State.FAULT else found
 
 
-def fingerprint(reading: MinerReading, words: tuple[str, ...]) -> Fingerprint:
-    """Who the machine is, as far as a poll tells: chips that fall silent are no trait."""
-    serials = (board.serial for board in reading.boards if board.serial)
-    users = (pool.user or "" for pool in reading.pools[:1])
+def fingerprint(reading: MinerReading, words: tuple[str | None, ...]) -> Fingerprint:
+    """Who the machine is, by words that a poll shows whatever part of it fails."""
     shares = reading.shares_accepted
     return Fingerprint(
-        traits=(*words, *serials, *users),
+        traits=tuple(word for word in words if word),
         uptime_s=reading.uptime_s,
         counters=() if shares is None else (float(shares),),
     )

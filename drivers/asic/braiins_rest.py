@@ -38,6 +38,7 @@ from drivers.asic.page_parts import (
     section,
     watts,
 )
+from drivers.errors import Refused
 from drivers.model import (
     Board,
     Fan,
@@ -52,6 +53,7 @@ from drivers.model import (
 from drivers.wire.cgminer import Report
 
 _GHS = 1e-3
+NO_PROGRAM = 412
 _CHIP = (1, "SENSOR_LOCATION_CHIP")
 _OLD_S = 86_400.0
 """Of a machine that does not say when its program started: how old an error may be."""
@@ -80,7 +82,7 @@ def parse(
         device_id=device_id,
         kind=Kind.ASIC,
         taken_at=datetime.fromtimestamp(taken_at, UTC),
-        state=_state(row, hashrate_ths, pools),
+        state=_state(row, report, hashrate_ths, pools),
         uptime_s=uptime_of(row),
         hashrate_ths=hashrate_ths,
         hashrate_avg_ths=_ghs(section(rated, "real_hashrate").get("since_restart")),
@@ -132,18 +134,26 @@ def _before(at: float | None, now: float) -> datetime | None:
     return datetime.fromtimestamp(at, UTC) if at is not None and at != now else None
 
 
-def _state(details: Row, hashrate_ths: float | None, pools: tuple[Pool, ...]) -> State:
+def _state(
+    details: Row, report: Report, hashrate_ths: float | None, pools: tuple[Pool, ...]
+) -> State:
     """From the machine's own word; `normal` says that the program runs, not that it hashes."""
     status, uptime_s = status_of(details), uptime_of(details)
     if status == "paused":
         return State.SLEEPING
-    if status == "not started":
+    if status == "not started" or _is_down(report):
         young = uptime_s is not None and uptime_s < parts.STARTING_S
         return State.STARTING if young else State.SLEEPING  # `actions/stop` does that
     found = parts.mining_state(hashrate_ths, number(details.get("bosminer_uptime_s")), pools)
     if found in (State.FAULT, State.UNKNOWN) and status in ("suspended", "restricted"):
         return State.FAULT
     return found
+
+
+def _is_down(report: Report) -> bool:
+    """True where the program that the page is about does not run (the vendor's own client)."""
+    error = report.errors.get(STATS)
+    return isinstance(error, Refused) and error.code == NO_PROGRAM
 
 
 def _faults(details: Row, tuning: Tuning, log: tuple[Fault, ...], now: float) -> tuple[Fault, ...]:

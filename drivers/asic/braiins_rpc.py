@@ -121,8 +121,8 @@ def parse(report: Report, device_id: str, taken_at: float, extra: Extra = NOTHIN
         faults=(*_faults(devices, chains), *extra.events)[:FAULTS_LIMIT],
         missing=(*missing(report), *extra.missing),
     )
-    build = program_of(report)
-    words = tuple(word for word in (model, build) if word)
+    # No model and no serials: `devdetails` is refused while paused, GraphQL may fail any time.
+    words = (program_of(report), *(pool.user for pool in pools[:1]))
     return Sample(reading, braiins_parts.fingerprint(reading, words))
 
 

@@ -175,9 +175,8 @@ def _faults(brief: Row, rows: list[dict[str, Any]]) -> list[Fault]:
 
 
 def _fingerprint(reading: MinerReading) -> Fingerprint:
-    serials = (board.serial for board in reading.boards if board.serial)
-    users = (pool.user or "" for pool in reading.pools[:1])
-    return Fingerprint(traits=(*serials, *users), uptime_s=reading.uptime_s)
+    serials = tuple(board.serial for board in reading.boards if board.serial)
+    return Fingerprint(traits=serials, uptime_s=reading.uptime_s)
 
 
 # --- rates -------------------------------------------------------------------------------------

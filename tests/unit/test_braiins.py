@@ -354,6 +354,16 @@ def test_frequencies_in_hertz_and_in_megahertz() -> None:
     assert (braiins_parts.megahertz(573), braiins_parts.megahertz(0)) == (573, None)
 
 
+def test_who_it_is_does_not_change_with_a_pause_or_without_graphql() -> None:
+    extra = braiins_rpc.Extra("Antminer S19j Pro", False, ((1, "HB0001AAAA"),))
+    running = braiins_rpc.parse(rpc_report("s19j-mining"), "x", NOW, extra).fingerprint
+    refused = fixture("s17-paused")["rpc"]["devdetails"]
+    paused = braiins_rpc.parse(rpc_report("s19j-mining", devdetails=refused), "x", NOW).fingerprint
+    assert running == paused
+    assert running.traits == ("boser-buildroot 0.1.0-1a2b3c4d", "farm.w17")
+    assert (running.uptime_s, running.counters) == (86400, (5120,))
+
+
 # --- what is asked -----------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""MARA firmware: units, states, what is asked, and the way by port 4028. No recording is at hand."""
+"""MARA firmware: units, states, what is asked, the way by port 4028. No recording is at hand."""
 
 import json
 from pathlib import Path
