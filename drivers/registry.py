@@ -30,7 +30,7 @@ class Spec(msgspec.Struct, frozen=True):
 
 DRIVERS: dict[str, Spec] = {
     "braiins": Spec(
-        "drivers.asic.braiins:Braiins",
+        "drivers.asic.braiins.driver:Braiins",
         Kind.ASIC,
         "Braiins OS",
         (
@@ -44,13 +44,13 @@ DRIVERS: dict[str, Spec] = {
         ),
     ),
     "luxos": Spec(
-        "drivers.asic.luxos:Luxos",
+        "drivers.asic.luxos.driver:Luxos",
         Kind.ASIC,
         "LuxOS",
         (says("LUXMINER"), page("Luxor Firmware")),
     ),
     "mara": Spec(
-        "drivers.asic.mara:Mara",
+        "drivers.asic.mara.driver:Mara",
         Kind.ASIC,
         "MARA firmware",
         (
@@ -63,31 +63,31 @@ DRIVERS: dict[str, Spec] = {
         disguised=True,
     ),
     "vnish": Spec(
-        "drivers.asic.vnish:Vnish",
+        "drivers.asic.vnish.driver:Vnish",
         Kind.ASIC,
         "VNish (AnthillOS)",
         (says("VNISH"), page("AnthillOS"), page('"fw_name"', "/api/v1/info")),
     ),
     "hiveon": Spec(
-        "drivers.asic.hiveon:Hiveon",
+        "drivers.asic.rwglr.hiveon:Hiveon",
         Kind.ASIC,
         "Hiveon ASIC firmware",
         (says("HIVEON"),),
     ),
     "mskminer": Spec(
-        "drivers.asic.mskminer:Mskminer",
+        "drivers.asic.rwglr.mskminer:Mskminer",
         Kind.ASIC,
         "MSKMiner",
         (says("RWGLR"), says("MSKMINER")),
     ),
     "whatsminer3": Spec(
-        "drivers.asic.whatsminer3:Whatsminer3",
+        "drivers.asic.whatsminer.v3:Whatsminer3",
         Kind.ASIC,
         "MicroBT Whatsminer, API 3",
         (frames("get.device.info"),),
     ),
     "whatsminer": Spec(
-        "drivers.asic.whatsminer:Whatsminer",
+        "drivers.asic.whatsminer.driver:Whatsminer",
         Kind.ASIC,
         "MicroBT Whatsminer, API 1 and 2",
         (
@@ -100,7 +100,7 @@ DRIVERS: dict[str, Spec] = {
         borrowed=True,
     ),
     "sealminer": Spec(
-        "drivers.asic.sealminer:Sealminer",
+        "drivers.asic.sealminer.driver:Sealminer",
         Kind.ASIC,
         "Bitdeer SealMiner",
         (
@@ -110,19 +110,19 @@ DRIVERS: dict[str, Spec] = {
         ),
     ),
     "auradine": Spec(
-        "drivers.asic.auradine:Auradine",
+        "drivers.asic.auradine.driver:Auradine",
         Kind.ASIC,
         "Auradine Teraflux",
         (says("GCMINER"), says("FLUXOS"), page("Miner UI")),
     ),
     "avalon": Spec(
-        "drivers.asic.avalon:Avalon",
+        "drivers.asic.avalon.driver:Avalon",
         Kind.ASIC,
         "Canaan Avalon",
         (says("AVALON"),),
     ),
     "goldshell": Spec(
-        "drivers.asic.goldshell:Goldshell",
+        "drivers.asic.goldshell.driver:Goldshell",
         Kind.ASIC,
         "Goldshell",
         (
@@ -134,13 +134,13 @@ DRIVERS: dict[str, Spec] = {
         ),
     ),
     "innosilicon": Spec(
-        "drivers.asic.innosilicon:Innosilicon",
+        "drivers.asic.innosilicon.driver:Innosilicon",
         Kind.ASIC,
         "Innosilicon",
         (says("INNOMINER"), page("DragonMint"), page('"type"', "/api/type")),
     ),
     "epic": Spec(
-        "drivers.asic.epic:Epic",
+        "drivers.asic.epic.driver:Epic",
         Kind.ASIC,
         "ePIC UMC",
         (
@@ -150,13 +150,13 @@ DRIVERS: dict[str, Spec] = {
         ),
     ),
     "axeos": Spec(
-        "drivers.asic.axeos:Axeos",
+        "drivers.asic.axeos.driver:Axeos",
         Kind.ASIC,
         "Bitaxe AxeOS and NerdAxe",
         (page("AxeOS"), page("ASICModel", "/api/system/info")),
     ),
     "elphapex": Spec(
-        "drivers.asic.elphapex:Elphapex",
+        "drivers.asic.elphapex.driver:Elphapex",
         Kind.ASIC,
         "Elphapex",
         (
@@ -168,7 +168,7 @@ DRIVERS: dict[str, Spec] = {
         ),
     ),
     "hammer": Spec(
-        "drivers.asic.hammer:Hammer",
+        "drivers.asic.hammer.driver:Hammer",
         Kind.ASIC,
         "Hammer, blackMiner and VolcMiner",
         (
@@ -183,19 +183,19 @@ DRIVERS: dict[str, Spec] = {
         ),
     ),
     "iceriver": Spec(
-        "drivers.asic.iceriver:Iceriver",
+        "drivers.asic.iceriver.driver:Iceriver",
         Kind.ASIC,
         "IceRiver",
         (page("用户界面"), page('"rtpow"', "/user/userpanel?post=4")),
     ),
     "proto": Spec(
-        "drivers.asic.proto:Proto",
+        "drivers.asic.proto.driver:Proto",
         Kind.ASIC,
         "Proto Rig",
         (page("Proto OS"), page('"cb_sn"', "/api/v1/system")),
     ),
     "antminer": Spec(
-        "drivers.asic.antminer:Antminer",
+        "drivers.asic.antminer.driver:Antminer",
         Kind.ASIC,
         "Bitmain stock firmware",
         (says("ANTMINER"), realm("antMiner")),

@@ -26,7 +26,8 @@ MEANINGS = {
     Grade.RECORDED: "read from answers that a real device gave, value by value, in a test",
     Grade.DOCUMENTED: "written from a document of its maker or from several public descriptions "
     "of its answers; read in our simulator",
-    Grade.SIMULATED: "written from scarce or single public descriptions; read in our simulator only",
+    Grade.SIMULATED: "written from scarce or single public descriptions, and read in our simulator "
+    "only",
 }
 
 
@@ -66,10 +67,11 @@ def render(table: Table) -> str:
         "",
         *(f"- **{grade}**: {meaning}." for grade, meaning in MEANINGS.items()),
         "",
-        "A driver and a simulator written from the same two lines agree with each other and prove",
-        "little: for rows that are not *recorded*, compare the first readings with the device's own",
-        "page before you rely on them, and send us the answers. A device that is not listed is read",
-        "by the generic dialect, which gives what it finds in `summary`, `devs`, `stats` and `pools`.",
+        "A driver and a simulator written from the same two lines agree with each other and",
+        "prove little: for rows that are not *recorded*, compare the first readings with the",
+        "device's own page before you rely on them, and send us the answers. A device that is not",
+        "listed is read by the generic dialect, which gives what it finds in `summary`, `devs`,",
+        "`stats` and `pools`.",
         "",
         "| make | models | firmware | driver | evidence | source |",
         "|---|---|---|---|---|---|",

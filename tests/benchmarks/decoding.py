@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from agent.telemetry.encode import Stream
-from drivers.asic import antminer
+from drivers.asic.antminer import driver as antminer
 from drivers.sim import Site
 from drivers.sim.server import respond_live
 from drivers.wire.cgminer import Report, decode, request

@@ -7,7 +7,8 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from drivers.asic import antminer, cgminer
+from drivers.asic import cgminer
+from drivers.asic.antminer import driver as antminer
 from drivers.errors import BadReply
 from drivers.wire.cgminer import Report
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from drivers.api import Credential
-from drivers.asic.antminer import Antminer
+from drivers.asic.antminer.driver import Antminer
 from drivers.errors import AccessDenied, DeviceTimeout, DriverError, Unreachable
 from drivers.model import Identity, MinerReading, State
 from tests.replay import Replay

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.api import WebReply
-from drivers.asic.antminer import Pools, merged, parse, parse_page, parse_system_info
-from drivers.asic.antminer_boards import temperature, unit_ths, volts
-from drivers.asic.antminer_pages import Aside, page_faults, parse_aside
+from drivers.asic.antminer.boards import temperature, unit_ths, volts
+from drivers.asic.antminer.driver import Pools, merged, parse, parse_page, parse_system_info
+from drivers.asic.antminer.pages import Aside, page_faults, parse_aside
 from drivers.asic.models import known
 from drivers.errors import AccessDenied, BadReply, Unsupported
 from drivers.model import Fan, Fault, MinerReading, Pool, PowerSource, State

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.asic.auradine import SLOW_PAGES, Auradine
-from drivers.asic.auradine_answers import parse, parse_identity
-from drivers.asic.auradine_pages import (
+from drivers.asic.auradine.answers import parse, parse_identity
+from drivers.asic.auradine.driver import SLOW_PAGES, Auradine
+from drivers.asic.auradine.pages import (
     Mode,
     Supply,
     read_frequencies,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.asic.avalon import Avalon
-from drivers.asic.avalon_answers import parse
-from drivers.asic.avalon_modules import Module, modules, tokens, working
-from drivers.asic.avalon_names import identity, model_of
+from drivers.asic.avalon.answers import parse
+from drivers.asic.avalon.driver import Avalon
+from drivers.asic.avalon.modules import Module, modules, tokens, working
+from drivers.asic.avalon.names import identity, model_of
 from drivers.errors import AccessDenied, DriverError, Unreachable, WrongProtocol
 from drivers.model import MinerReading, PowerSource, State
 from drivers.wire.cgminer import Report

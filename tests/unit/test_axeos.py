@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.asic import axeos_answers, axeos_build, axeos_parts, axeos_shares
+from drivers.asic.axeos import answers as axeos_answers
+from drivers.asic.axeos import build as axeos_build
+from drivers.asic.axeos import parts as axeos_parts
+from drivers.asic.axeos import shares as axeos_shares
 from drivers.errors import AccessDenied, BadReply, WrongProtocol
 from drivers.model import MinerReading, PowerSource, State
 from drivers.registry import create

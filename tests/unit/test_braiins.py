@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.api import Credential, WebReply
-from drivers.asic import braiins_build, braiins_graph, braiins_parts, braiins_rest, braiins_rpc
-from drivers.asic.braiins_web import FACTORY
+from drivers.asic.braiins import build as braiins_build
+from drivers.asic.braiins import graph as braiins_graph
+from drivers.asic.braiins import parts as braiins_parts
+from drivers.asic.braiins import rest as braiins_rest
+from drivers.asic.braiins import rpc as braiins_rpc
+from drivers.asic.braiins.web import FACTORY
 from drivers.errors import DriverError, Refused, Unreachable
 from drivers.model import MinerReading, PowerSource, State
 from drivers.registry import create

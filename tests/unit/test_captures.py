@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from drivers.asic import antminer, cgminer
+from drivers.asic import cgminer
+from drivers.asic.antminer import driver as antminer
 from drivers.errors import DriverError
 from drivers.model import MinerReading, State
 from drivers.wire.cgminer import Report, checked, decode

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.api import WebReply
-from drivers.asic.elphapex import SLOW_PAGES, Elphapex, parse_identity
-from drivers.asic.elphapex_answers import Config, parse, read_health
+from drivers.asic.elphapex.answers import Config, parse, read_health
+from drivers.asic.elphapex.driver import SLOW_PAGES, Elphapex, parse_identity
 from drivers.errors import AccessDenied, DriverError, Unreachable, Unsupported
 from drivers.model import Fault, MinerReading, PowerSource, State
 from tests.replay import NOW, Replay

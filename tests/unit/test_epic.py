@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.asic import epic_answers, epic_build
-from drivers.asic.epic import SLOW_EVERY_S
+from drivers.asic.epic import answers as epic_answers
+from drivers.asic.epic import build as epic_build
+from drivers.asic.epic.driver import SLOW_EVERY_S
 from drivers.errors import BadReply, Unsupported, WrongProtocol
 from drivers.model import MinerReading, PowerSource, State
 from drivers.registry import create

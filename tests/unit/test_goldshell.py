@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from drivers.api import Credential
-from drivers.asic.goldshell import PLAN_EVERY_S, Goldshell
-from drivers.asic.goldshell_answers import (
+from drivers.asic.goldshell.answers import (
     NO_PLAN,
     Plan,
     as_report,
@@ -19,7 +18,8 @@ from drivers.asic.goldshell_answers import (
     parse_identity,
     parse_plan,
 )
-from drivers.asic.goldshell_login import enciphered
+from drivers.asic.goldshell.driver import PLAN_EVERY_S, Goldshell
+from drivers.asic.goldshell.login import enciphered
 from drivers.errors import DeviceTimeout, Unreachable
 from drivers.model import MinerReading, State
 from drivers.wire.cgminer import Report

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.api import Credential, WebReply
-from drivers.asic.hammer import Hammer
-from drivers.asic.hammer_answers import make_of, parse
-from drivers.asic.hammer_pages import decode, parse_status
+from drivers.asic.hammer.answers import make_of, parse
+from drivers.asic.hammer.driver import Hammer
+from drivers.asic.hammer.pages import decode, parse_status
 from drivers.errors import BadReply, DriverError, Unreachable
 from drivers.model import MinerReading, State
 from drivers.wire.cgminer import Report

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.api import Credential
-from drivers.asic import rwglr_answers
-from drivers.asic.hiveon import Hiveon
-from drivers.asic.rwglr_answers import Type, parse, type_of
+from drivers.asic.rwglr import answers as rwglr_answers
+from drivers.asic.rwglr.answers import Type, parse, type_of
+from drivers.asic.rwglr.hiveon import Hiveon
 from drivers.errors import DriverError, Unreachable
 from drivers.model import MinerReading, PowerSource, State
 from drivers.registry import create

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from drivers.api import Credential
-from drivers.asic.iceriver import Iceriver, panel_in
-from drivers.asic.iceriver_answers import parse, parse_identity, rate_ths
+from drivers.asic.iceriver.answers import parse, parse_identity, rate_ths
+from drivers.asic.iceriver.driver import Iceriver, panel_in
 from drivers.errors import AccessDenied, BadReply, DriverError, Refused, Unreachable
 from drivers.model import MinerReading, State
 from tests.replay import NOW, Replay

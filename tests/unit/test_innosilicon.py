@@ -8,8 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from drivers.asic.innosilicon import DETAILS_EVERY_S, Innosilicon
-from drivers.asic.innosilicon_answers import (
+from drivers.asic.innosilicon.answers import (
     NO_DETAILS,
     Details,
     as_report,
@@ -17,6 +16,7 @@ from drivers.asic.innosilicon_answers import (
     parse_details,
     parse_identity,
 )
+from drivers.asic.innosilicon.driver import DETAILS_EVERY_S, Innosilicon
 from drivers.errors import Unreachable
 from drivers.model import Fault, MinerReading, PowerSource
 from drivers.wire.cgminer import Report

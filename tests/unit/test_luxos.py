@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drivers.asic.luxos_answers import parse, parse_identity
-from drivers.asic.luxos_boards import boards
-from drivers.asic.luxos_profiles import parse_profiles
+from drivers.asic.luxos.answers import parse, parse_identity
+from drivers.asic.luxos.boards import boards
+from drivers.asic.luxos.profiles import parse_profiles
 from drivers.errors import Unreachable
 from drivers.model import MinerReading, PowerSource, State
 from drivers.wire.cgminer import Report

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from drivers.asic import mara, mara_answers, mara_pages
+from drivers.asic.mara import answers as mara_answers
+from drivers.asic.mara import driver as mara
+from drivers.asic.mara import pages as mara_pages
 from drivers.errors import AccessDenied, DriverError, Unreachable
 from drivers.model import MinerReading, PowerSource, State
 from drivers.registry import create

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.api import Credential, WebReply
-from drivers.asic.mskminer import Mskminer, network_of
-from drivers.asic.rwglr_answers import parse
+from drivers.asic.rwglr.answers import parse
+from drivers.asic.rwglr.mskminer import Mskminer, network_of
 from drivers.model import MinerReading, PowerSource, State
 from drivers.wire.cgminer import Report
 from tests.replay import Replay

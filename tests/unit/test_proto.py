@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.api import Credential, WebReply
-from drivers.asic import proto_answers, proto_build
-from drivers.asic.proto import LOGIN, LOGOUT, POLLED, SLOW_EVERY_S
+from drivers.asic.proto import answers as proto_answers
+from drivers.asic.proto import build as proto_build
+from drivers.asic.proto.driver import LOGIN, LOGOUT, POLLED, SLOW_EVERY_S
 from drivers.errors import BadReply, Unsupported, WrongProtocol
 from drivers.model import MinerReading, PowerSource, State
 from drivers.registry import create

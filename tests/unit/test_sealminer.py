@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from drivers.api import WebReply
-from drivers.asic.sealminer import Sealminer
-from drivers.asic.sealminer_answers import full_name, parse
+from drivers.asic.sealminer.answers import full_name, parse
+from drivers.asic.sealminer.driver import Sealminer
 from drivers.errors import DriverError, Unreachable
 from drivers.model import MinerReading, PowerSource, State
 from drivers.wire.cgminer import Report

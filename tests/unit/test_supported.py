@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -18,7 +19,7 @@ def generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("supported", ROOT / "packaging" / "supported.py")
     assert spec
     assert spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules["supported"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

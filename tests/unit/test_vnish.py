@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.api import Credential, WebReply
-from drivers.asic.vnish import Vnish
-from drivers.asic.vnish_answers import parse_summary
-from drivers.asic.vnish_rpc import parse_rpc
-from drivers.asic.vnish_settings import (
+from drivers.asic.vnish.answers import parse_summary
+from drivers.asic.vnish.driver import Vnish
+from drivers.asic.vnish.rpc import parse_rpc
+from drivers.asic.vnish.settings import (
     Settings,
     bare_model,
     parse_identity,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.asic.microbt import faults_of, model_name, sentence, whole
-from drivers.asic.whatsminer import Whatsminer
-from drivers.asic.whatsminer_answers import Seen, parse
-from drivers.asic.whatsminer_shapes import parse_identity
+from drivers.asic.whatsminer.answers import Seen, parse
+from drivers.asic.whatsminer.driver import Whatsminer
+from drivers.asic.whatsminer.shapes import parse_identity
+from drivers.asic.whatsminer.types import faults_of, model_name, sentence, whole
 from drivers.errors import BadReply, DriverError, Refused
 from drivers.model import Fan, MinerReading, PowerSource, State
 from drivers.wire.cgminer import Report, decode

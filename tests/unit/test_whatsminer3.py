@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.asic.whatsminer3 import Whatsminer3
-from drivers.asic.whatsminer3_answers import parse
-from drivers.asic.whatsminer3_shapes import (
+from drivers.asic.whatsminer.v3 import Whatsminer3
+from drivers.asic.whatsminer.v3_answers import parse
+from drivers.asic.whatsminer.v3_shapes import (
     BOARDS,
     INFO,
     POOLS,

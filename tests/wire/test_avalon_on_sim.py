@@ -6,7 +6,7 @@ from drivers.errors import BadReply, DeviceTimeout, DriverError, Unreachable, Wr
 from drivers.model import MinerReading, PowerSource, State
 from drivers.probe import probe
 from drivers.registry import create
-from drivers.sim.avalon import EFFICIENCY
+from drivers.sim.dialects.avalon import EFFICIENCY
 from drivers.sim.machine import Condition
 from tests.wire.simsite import START, OnSite, on_site
 

@@ -9,8 +9,8 @@ from drivers.errors import BadReply, DeviceTimeout, DriverError, Refused, Unreac
 from drivers.model import MinerReading, PowerSource, State
 from drivers.probe import probe
 from drivers.registry import create
-from drivers.sim.braiins_rest import LIMITS_W
-from drivers.sim.braiins_rows import LIMIT_W, REFUSED, VOLTS
+from drivers.sim.dialects.braiins_rest import LIMITS_W
+from drivers.sim.dialects.braiins_rows import LIMIT_W, REFUSED, VOLTS
 from drivers.sim.machine import Condition
 from tests.wire.simsite import START, OnSite, on_site
 

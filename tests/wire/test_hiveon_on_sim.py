@@ -8,8 +8,8 @@ from drivers.model import MinerReading, PowerSource, State
 from drivers.probe import probe
 from drivers.registry import create
 from drivers.sim.answers import Asked
+from drivers.sim.dialects.rwglr import DUTY, VOLTS, watts_of
 from drivers.sim.machine import Condition
-from drivers.sim.rwglr import DUTY, VOLTS, watts_of
 from tests.wire.simsite import START, OnSite, on_site
 
 S9, S19 = "Antminer S9 (Hiveon)", "Antminer S19 (Hiveon)"

@@ -5,7 +5,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from drivers.asic.iceriver import Iceriver
+from drivers.asic.iceriver.driver import Iceriver
 from drivers.errors import AccessDenied, DriverError, Unreachable
 from drivers.model import MinerReading, State
 from drivers.probe import probe

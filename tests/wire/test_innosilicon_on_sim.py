@@ -5,11 +5,11 @@ from typing import cast
 import msgspec
 import pytest
 
-from drivers.asic.innosilicon import Innosilicon
+from drivers.asic.innosilicon.driver import Innosilicon
 from drivers.errors import DeviceTimeout, Unreachable
 from drivers.model import MinerReading, State
 from drivers.probe import probe
-from drivers.sim.innosilicon import DUTY_PERCENT, SESSION_S
+from drivers.sim.dialects.innosilicon import DUTY_PERCENT, SESSION_S
 from drivers.sim.machine import Condition
 from tests.wire.simsite import START, OnSite, on_site
 

@@ -7,7 +7,7 @@ from drivers.errors import BadReply, DeviceTimeout, DriverError, Unreachable, Wr
 from drivers.model import MinerReading, PowerSource, State
 from drivers.probe import probe
 from drivers.registry import create
-from drivers.sim.luxos_rows import VOLTS, duty_of, profile_watts, watts_of
+from drivers.sim.dialects.luxos_rows import VOLTS, duty_of, profile_watts, watts_of
 from drivers.sim.machine import Condition
 from tests.wire.simsite import START, OnSite, on_site
 

@@ -9,8 +9,8 @@ from drivers.errors import BadReply, DeviceTimeout, DriverError, Refused, Unreac
 from drivers.model import MinerReading, PowerSource, State
 from drivers.probe import probe
 from drivers.registry import create
+from drivers.sim.dialects.mara import TARGET_W, VOLTS
 from drivers.sim.machine import Condition
-from drivers.sim.mara import TARGET_W, VOLTS
 from tests.wire.simsite import START, OnSite, on_site
 
 MODEL = "Antminer S21 Pro"

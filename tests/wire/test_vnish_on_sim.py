@@ -8,8 +8,8 @@ from drivers.errors import DriverError
 from drivers.model import MinerReading, PowerSource, State
 from drivers.probe import probe
 from drivers.registry import create
+from drivers.sim.dialects.vnish import presets
 from drivers.sim.machine import Condition
-from drivers.sim.vnish import presets
 from tests.wire.simsite import START, OnSite, on_site
 
 S19J = "Antminer S19j Pro (Vnish 1.2.6)"

@@ -1,0 +1,1 @@
+"""Bitmain's stock firmware."""

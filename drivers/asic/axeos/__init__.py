@@ -1,0 +1,1 @@
+"""Bitaxe and NerdAxe: ESP-Miner and its kin."""

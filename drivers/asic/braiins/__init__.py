@@ -1,0 +1,1 @@
+"""Braiins OS, all generations."""

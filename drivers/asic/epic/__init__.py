@@ -1,0 +1,1 @@
+"""ePIC UMC and PowerPlay."""

@@ -1,0 +1,1 @@
+"""Hammer, blackMiner and VolcMiner."""

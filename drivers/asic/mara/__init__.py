@@ -1,0 +1,1 @@
+"""MARA firmware."""

@@ -1,0 +1,1 @@
+"""Hiveon and MSKMiner: what was built on bmminer with more to say."""

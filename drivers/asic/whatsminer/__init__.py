@@ -1,0 +1,1 @@
+"""MicroBT Whatsminer, APIs 1 to 3."""

@@ -1,0 +1,1 @@
+"""How each firmware answers: a face for every dialect."""
