@@ -21,7 +21,13 @@ from tests.replay import NOW, Replay
 from tests.unit.test_fixtures import FIXTURES, load
 
 CAPTURES = Path(__file__).parents[2].parent / "shared" / "captures" / "asic-rs"
-RECORDED = sorted(CAPTURES.glob("MicroBT_*-v[12]*.json"))
+NAMES = (
+    "MicroBT_M20SV10_stock-v1.json",
+    "MicroBT_M20SV10_stock-v1-errors.json",
+    "MicroBT_M50SVH50_stock-v2.json",
+    "MicroBT_M50SVH50_stock-v2-errors.json",
+)
+RECORDED = [CAPTURES / name for name in NAMES if (CAPTURES / name).exists()]
 MINING = load(next(path for path in FIXTURES if path.stem == "whatsminer-mining"))
 RPC: dict[str, Any] = MINING["rpc"]
 UNKNOWN = {"STATUS": "E", "When": 1, "Code": 14, "Msg": "invalid cmd", "Description": ""}
