@@ -104,13 +104,20 @@ class Cgminer:
 
 
 async def ask_version(rpc: CgminerRpc) -> dict[str, Any]:
-    """`version`, or where that is not known (VNish 1.2.7) the head of `stats` in its form."""
+    """`version`, or where that is not known (VNish 1.2.7) the head of `stats` in its form.
+
+    A machine that refuses both may still give its readings: its answer has no rows.
+    """
     try:
         return await rpc.ask("version")
     except WrongProtocol:
         raise
     except (BadReply, Refused):
+        pass
+    try:
         return {"VERSION": rows(await rpc.ask("stats"), "STATS")[:1]}
+    except Refused:
+        return {"VERSION": []}
 
 
 def parse_identity(

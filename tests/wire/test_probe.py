@@ -15,7 +15,7 @@ from drivers.errors import (
     Unreachable,
     WrongProtocol,
 )
-from drivers.model import Kind
+from drivers.model import Kind, MinerReading
 from drivers.probe import decide, probe
 from drivers.sightings import Sightings
 from tests.replay import Replay
@@ -213,9 +213,21 @@ async def test_an_unknown_word_means_the_generic_dialect() -> None:
     assert finding.evidence[-1] == "no known sign: generic dialect"
 
 
-async def test_a_device_that_refuses_everything() -> None:
+async def test_a_device_that_refuses_everything_is_seen_and_gives_no_reading() -> None:
+    device = scripted(version=refusal(45, "no"), stats=refusal(45, "no"))
+    finding = await device.probe()
+    assert (finding.driver_name, finding.identity.id) == ("cgminer", "asic-at-10.0.0.1")
     with pytest.raises(Refused):
-        await scripted(version=refusal(45, "no"), stats=refusal(45, "no")).probe()
+        await finding.driver.read()
+
+
+async def test_a_device_that_answers_one_command_is_read_by_it() -> None:
+    row = {"Elapsed": 1000, "GHS 5s": 13500.0, "Accepted": 9}
+    summary = {"STATUS": [{"STATUS": "S", "Code": 11}], "SUMMARY": [row]}
+    finding = await scripted(summary=summary).probe()
+    reading = (await finding.driver.read()).reading
+    assert isinstance(reading, MinerReading)
+    assert (reading.hashrate_ths, reading.uptime_s, reading.shares_accepted) == (13.5, 1000, 9)
 
 
 async def test_a_device_behind_a_broken_proxy() -> None:
