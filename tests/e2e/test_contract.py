@@ -41,6 +41,7 @@ from drivers.model import (
     Volume,
 )
 from drivers.probe import Finding
+from drivers.sim.models import load_models
 from tests.broker import running
 from tests.harness import Node, simulated
 
@@ -233,15 +234,15 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> list[Heard]:
     """A small site of all types with faults; the agent killed, started again, and stopped."""
     directory = tmp_path_factory.mktemp("contract")
     site = ("--network", "127.75.0.0/16", "--count", "30", "--seed", "5", "--delay-scale", "0.2")
-    types = "Antminer S19=3,Antminer S21=3,Antminer S9=2,CoinTerra TerraMiner=1,BitForce SC=1"
+    types = ",".join(f"{name}={2 if model.share else 1}" for name, model in load_models().items())
     events = ("swap=5@127.75.0.4", "reboot=5@127.75.0.5", "remove=5@127.75.0.6")
     faults = [
         word for fault in (*events, "garbage=0.03", "glued=0.1") for word in ("--fault", fault)
     ]
-    mix = ("--mix", f"{types},Radeon R9 290=1")
+    mix = ("--mix", types)
     with (
         running(directory, "max_queued_messages 0") as broker,
-        simulated(directory, *site, *mix, *faults) as (rpc_port, web_port, _),
+        simulated(directory, *site, *mix, *faults) as (_, _, sim),
     ):
         recorder = Recorder(broker.port)
         node = Node(
@@ -250,8 +251,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> list[Heard]:
             interval_s=0.5,
             deadline_s=0.4,
             addresses="127.75.0.1-127.75.0.40",
-            rpc_port=rpc_port,
-            web_port=web_port,
+            **sim.ports,
         )
         try:
             with node:
