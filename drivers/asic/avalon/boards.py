@@ -21,6 +21,7 @@ GHS = 1e-3
 _SETTLED_S = 600.0
 """A chip that has found nothing for so long is silent: each finds several results a minute."""
 _CLOCK_LIMIT_MHZ = 10_000.0
+_SHORT_LIST_CHARS = 200
 
 
 # --- boards ------------------------------------------------------------------------------------
@@ -122,13 +123,21 @@ def frequency(fields: Fields, board: int) -> float | None:
     `PLL<n>` counts the cores at each of the frequencies in `SF<n>`: in recordings the mean is the
     `Freq` of a Nano 3s to 0.02 MHz, and over the boards that of an A1566 to 0.1.
     """
-    counts, steps = numbers(fields, f"PLL{board}"), numbers(fields, f"SF{board}")
+    counts, steps = _floats(fields.get(f"PLL{board}")), _floats(fields.get(f"SF{board}"))
     if not counts or len(counts) != len(steps):
         return None
-    known_counts = [each or 0.0 for each in counts]
-    cores = sum(known_counts)
-    mean_mhz = sum(map(mul, known_counts, [each or 0.0 for each in steps])) / (cores or 1.0)
+    mean_mhz = sum(map(mul, counts, steps)) / (sum(counts) or 1.0)
     return round(mean_mhz, 2) if 0 < mean_mhz < _CLOCK_LIMIT_MHZ else None
+
+
+def _floats(value: str | None) -> list[float]:
+    """The numbers of a list, empty where one of them is none; for lists at every poll."""
+    if not value or len(value) > _SHORT_LIST_CHARS:
+        return []
+    try:
+        return [*map(float, value.split())]
+    except ValueError:
+        return []
 
 
 class _Listed(NamedTuple):
