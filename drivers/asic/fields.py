@@ -19,6 +19,7 @@ _UNWORDY = re.compile(r"[^A-Za-z0-9._-]+")
 _TEXT_LIMIT = 256
 _BLANKS = ("at-", "unknown", "none", "null", "default", "not-")
 _WHOLE_LIMIT = 1 << 63
+_SAFE_DIGITS = 18
 _SMALL_THS = 1e-3
 
 THS_PER = {"KHS": 1e-9, "MHS": 1e-6, "GHS": 1e-3, "THS": 1.0, "PHS": 1e3}
@@ -61,8 +62,11 @@ def positive(value: Any) -> float | None:
 
 def integer(value: Any) -> int | None:
     """A whole number of up to 64 bits; counters keep every digit."""
-    if type(value) is int:
+    kind = type(value)
+    if kind is int:
         found = value
+    elif kind is str and len(value) <= _SAFE_DIGITS and value.isdecimal():
+        return int(value)
     elif isinstance(value, str) and len(value) <= 30 and value.strip().isdecimal():
         found = int(value)
     else:
