@@ -29,6 +29,7 @@ from drivers.wire.deadline import Deadline
 from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, patched, read_lenient
 
 ANSWER_LIMIT_BYTES = 1 << 19
+TRIES_TO_JOIN = 3
 REQUEST_LIMIT_BYTES = 4095  # api.c: recv(c, buf, TMPBUFSIZ - 1)
 
 INVALID_COMMAND = 14
@@ -162,13 +163,14 @@ class Report(msgspec.Struct, frozen=True):
 class CgminerRpc:
     """Asks one device; remembers whether it understands joined commands."""
 
-    __slots__ = ("_clock", "_deadline_s", "_endpoint", "_wire", "joins")
+    __slots__ = ("_clock", "_deadline_s", "_endpoint", "_unjoined", "_wire", "joins")
 
     def __init__(self, endpoint: Endpoint, wire: Wire, clock: Clock, deadline_s: float) -> None:
         self._endpoint = endpoint
         self._wire = wire
         self._clock = clock
         self._deadline_s = deadline_s
+        self._unjoined = 0
         self.joins: bool | None = None
         """Whether the firmware joins commands; None until it has been seen."""
 
@@ -238,7 +240,9 @@ class CgminerRpc:
         if not replies:
             raise next(iter(errors.values()))
         if self.joins is None and len(replies) > 1:
-            self.joins = False
+            self._unjoined += 1
+            # Once is a broken connection; a firmware that hangs up on joined commands always does.
+            self.joins = False if self._unjoined >= TRIES_TO_JOIN else None
         return Report(replies, errors, tuple(cut))
 
 

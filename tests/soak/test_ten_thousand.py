@@ -90,10 +90,13 @@ def _compare(
     # Machines of the classic dialect that do not join commands give their rate in `summary`.
     classic = {said["address"] for said in answers if said["command"] == "devs"}
     before: dict[str, str] = {}
-    for said in answers:
+    for said, following in zip(answers, _following(answers), strict=True):
         former, before[said["address"]] = before.get(said["address"]), said["command"]
+        # Who looks for the words of a firmware, or for a maker, asks for reports, too.
         if (former, said["command"]) == ("version", "stats"):
-            continue  # the probe's: it looks for the words of a firmware
+            continue
+        if said["command"] == "summary" and following != "devs":
+            continue
         telling = "summary" if said["address"] in classic else "stats"
         if not said["complete"] or said["port"] != port:
             continue
@@ -106,6 +109,16 @@ def _compare(
         if not _take(said["ghs"], addresses.get(said["address"], set()), collected):
             missing.append((said["address"], said["t"]))
     return asked, missing
+
+
+def _following(answers: list[dict[str, Any]]) -> list[str | None]:
+    """For each answer, what the same machine was asked next."""
+    after: dict[str, str] = {}
+    found: list[str | None] = []
+    for said in reversed(answers):
+        found.append(after.get(said["address"]))
+        after[said["address"]] = said["command"]
+    return found[::-1]
 
 
 def _take(ghs: float, device_ids: set[str], collected: Collected) -> bool:

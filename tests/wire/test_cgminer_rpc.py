@@ -46,7 +46,7 @@ class ScriptedWire:
         self.asked: list[str] = []
         self.deadlines: list[float] = []
         self._clock = clock
-        self._script = script
+        self.script = script
         self._takes_s = takes_s
 
     async def exchange(
@@ -56,7 +56,7 @@ class ScriptedWire:
         self.asked.append(command)
         self.deadlines.append(deadline_s)
         self._clock.at += self._takes_s
-        answer = self._script.get(command, good(command))
+        answer = self.script.get(command, good(command))
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
@@ -96,9 +96,6 @@ async def test_a_firmware_that_joins_is_asked_once() -> None:
         refusal(14),
         refusal(23),
         {name: [refusal(45)] for name in COMMANDS},
-        b"\xff\xfe",
-        DeviceTimeout("x"),
-        Unreachable("x"),
     ],
 )
 async def test_a_firmware_that_does_not_join_is_not_asked_again(flat: Any) -> None:
@@ -108,6 +105,25 @@ async def test_a_firmware_that_does_not_join_is_not_asked_again(flat: Any) -> No
     await rpc.ask_all(COMMANDS)
     assert wire.asked == [JOINED, *COMMANDS, *COMMANDS]
     assert rpc.joins is False
+
+
+@pytest.mark.parametrize("broken", [b"\xff\xfe", DeviceTimeout("x"), Unreachable("x")])
+async def test_a_firmware_that_breaks_on_joined_commands_gets_three_chances(broken: Any) -> None:
+    rpc, wire = asking({JOINED: broken})
+    for _ in range(4):
+        report = await rpc.ask_all(COMMANDS)
+        assert list(report.replies) == list(COMMANDS)
+    assert wire.asked == [JOINED, *COMMANDS] * 3 + [*COMMANDS]
+    assert rpc.joins is False
+
+
+async def test_one_broken_connection_does_not_end_joining() -> None:
+    rpc, wire = asking({JOINED: Unreachable("x")})
+    await rpc.ask_all(COMMANDS)
+    wire.script[JOINED] = {name: [good(name)] for name in COMMANDS}
+    await rpc.ask_all(COMMANDS)
+    assert wire.asked == [JOINED, *COMMANDS, JOINED]
+    assert rpc.joins is True
 
 
 async def test_one_refused_command_does_not_cost_the_others() -> None:
