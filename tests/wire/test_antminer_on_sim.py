@@ -85,7 +85,7 @@ async def test_what_the_web_side_adds_and_how_often() -> None:
         seen = [path for path in where.asked if path.startswith("/")]
         assert list(dict.fromkeys(seen)) == [*SLOW, "/cgi-bin/stats.cgi"]
         del where.asked[:]
-        for _ in range(29):
+        for _ in range(89):
             where.clock.at += 10
             await reading_of(driver)
         assert not any(path.startswith("/") for path in where.asked)

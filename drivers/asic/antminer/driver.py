@@ -48,7 +48,8 @@ FACTORY_CREDENTIAL = Credential("root", "root")
 POOLS_EVERY_S = 45.0
 """Modern firmware wants a connection for each command. Polled every 10 s, most polls then need
 one instead of two; polled every 60 s, each has fresh pools."""
-ASIDE_EVERY_S = 300.0
+ASIDE_EVERY_S = 900.0
+"""A web page costs as much CPU as two polls: three of them every 5 minutes were a sixth of all."""
 ASIDE_RETRY_S = 45.0
 """A machine that stands still is looked at closely: it may have been told to sleep."""
 ASIDE_SHARE = 0.4
