@@ -91,7 +91,9 @@ async def test_what_the_web_side_adds_and_how_often() -> None:
         assert not any(path.startswith("/") for path in where.asked)
         where.clock.at += 10
         await reading_of(driver)
-        assert [path for path in where.asked if path.startswith("/")] == SLOW
+        seen = [path for path in where.asked if path.startswith("/")]
+        # The server's challenge has grown stale since: the first page is asked for twice.
+        assert seen == [SLOW[0], *SLOW]
 
 
 async def test_the_probe_finds_it() -> None:
