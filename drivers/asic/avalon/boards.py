@@ -59,12 +59,13 @@ def boards(
     hottest_c = highest((inlet_c, outlet_c, celsius(fields.get("HBTemp"))))
     alone = total == 1  # these sensors are those of the only board, and all chips are on it
     rest = _fitted(number(fields.get("TA"))) if alone and works else None
+    by_model = model.chips if model else None
     return tuple(
         Board(
             index=at,
             hashrate_ths=rates[at],
-            chips=_known(seen[at], _at(known_chips, at), rest),
-            chips_expected=_fitted(_at(fitted, at)) or (model.chips if model else None),
+            chips=seen[at] if seen[at] is not None else _known(_at(known_chips, at), rest),
+            chips_expected=_fitted(_at(fitted, at)) or by_model,
             board_temp_c=hottest_c if alone else None,
             chip_temp_c=_at(chip_temps, at),
             inlet_temp_c=inlet_c if alone else None,

@@ -187,6 +187,8 @@ class Avalon:
         return kept if ours else None
 
     def _keep(self, reading: MinerReading, report: Report, found: list[Module], now: float) -> None:
+        if self._rpc.joins and not self._lite:
+            return  # every poll brings everything
         words, uptime_s = words_of(found), uptime_of(found)
         if "pools" in report.replies and "pools" not in report.cut:
             self._pools = Kept(reading.pools, now, words, uptime_s)

@@ -95,10 +95,11 @@ def _masks(fields: Fields, boards: Sequence[Board], ignored: int) -> Iterator[Fa
     # The oldest (below 7xx) number their errors otherwise, in `EC` (Canaan's list for the 6).
     if old := whole(fields, "EC"):
         yield Fault(f"EC {old}", f"the module reports errors {old}")
-    masks = [integer(each) or 0 for each in numbers(fields, "ECHU")[:16]]
-    for bit, words in _bits(_union(masks) & ~ignored, _ERRORS):
-        places = [at for at, mask in enumerate(masks) if mask & bit]
-        yield Fault(f"ECHU {bit}", f"{_named(places, boards)}: {words}")
+    if _says(fields, "ECHU"):
+        masks = [integer(each) or 0 for each in numbers(fields, "ECHU")[:16]]
+        for bit, words in _bits(_union(masks) & ~ignored, _ERRORS):
+            places = [at for at, mask in enumerate(masks) if mask & bit]
+            yield Fault(f"ECHU {bit}", f"{_named(places, boards)}: {words}")
     for bit, words in _bits((whole(fields, "ECMM") or 0) & ~ignored, _ERRORS):
         yield Fault(f"ECMM {bit}", f"control board: {words}")
 
@@ -107,12 +108,18 @@ def _flags(fields: Fields) -> Iterator[Fault]:
     for key, words in _FLAGS:
         if value := whole(fields, key):
             yield Fault(f"{key} {value}", words)
-    for at, mark in enumerate(numbers(fields, "HASHS")[:16]):
+    marks = numbers(fields, "HASHS")[:16] if _says(fields, "HASHS") else []
+    for at, mark in enumerate(marks):
         if mark:
             yield Fault(f"HASHS {integer(mark)}", f"board {at}: the hash board reports an error")
     for key in _LINKS:
         if fields.get(key, "").strip().upper() not in _LINK_GOOD:
             yield Fault(f"{key} {text(fields[key][:32])}", "no contact with the power supply")
+
+
+def _says(fields: Fields, key: str) -> bool:
+    """True where a list has anything but zeros; most have nothing else."""
+    return bool(fields.get(key, "").strip("0 "))
 
 
 def _missing(fields: Fields, boards: Sequence[Board], model: Model | None) -> Iterator[Fault]:
