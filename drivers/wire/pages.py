@@ -20,7 +20,7 @@ from drivers.errors import (
 )
 from drivers.wire.cgminer import Report
 from drivers.wire.deadline import Deadline
-from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend
+from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, patched
 
 DENIED = frozenset({401, 403})
 UNKNOWN = frozenset({404, 405, 501})
@@ -209,6 +209,8 @@ def _mended(body: bytes, path: str) -> Any:
     text = body.decode("utf-8", "replace")
     if len(text) > REPAIR_LIMIT_CHARS:
         raise BadReply(f"{path}: malformed and over {REPAIR_LIMIT_CHARS} characters", body)
+    if (found := patched(body)) is not None:
+        return found
     try:
         return msgspec.json.decode(mend(text))
     except (msgspec.DecodeError, RecursionError):

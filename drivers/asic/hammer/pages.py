@@ -20,7 +20,7 @@ from drivers.asic.models import known
 from drivers.asic.page_parts import BOARDS_LIMIT, POOLS_LIMIT, degrees, listed, section
 from drivers.errors import BadReply
 from drivers.model import Board, Fan, Fingerprint, Kind, MinerReading, Sample
-from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend
+from drivers.wire.repair import REPAIR_LIMIT_CHARS, mend, patched
 
 _FANS = tuple((at, f"fan{at}") for at in range(1, 17))
 _WITHIN = re.compile(r"MHS (5s|av)=(\d{1,12}(?:\.\d{1,9})?)")
@@ -51,6 +51,8 @@ def _loosely(body: bytes) -> Any:
         raise BadReply(f"the status page is malformed and over {REPAIR_LIMIT_CHARS} characters")
     for quoted, plain in (('"{', "{"), ('}"', "}"), ('"[', "["), (']"', "]")):
         words = words.replace(quoted, plain)
+    if (found := patched(words.encode("utf-8", "replace"))) is not None:
+        return found
     try:
         return msgspec.json.decode(mend(words))
     except (msgspec.DecodeError, RecursionError):
