@@ -1,15 +1,14 @@
-"""What can be done to a device, and how the effect of an action is proved."""
+"""What a device says to an action, and how the effect of the action is proved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import msgspec
 
-from drivers.api import Driver
-from drivers.model import Reading
+from drivers.model import Identity, Reading, State
 
 
 class Answer(StrEnum):
@@ -34,11 +33,19 @@ class Relation(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One field of a reading and what it must show."""
+    """One field of a reading (or of an identity) and what it must show."""
 
     field: str
     relation: Relation
-    value: float | str | bool | None = None
+    value: float | str | bool | tuple[str, ...] | None = None
+
+
+class Watched(StrEnum):
+    """Where an effect shows."""
+
+    READING = "reading"
+    IDENTITY = "identity"
+    """In who the device says it is (its host name): seen when it is identified anew."""
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,27 +58,59 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     any_of: tuple[tuple[Check, ...], ...]
     look_after_s: float
     until_s: float
+    watched: Watched = Watched.READING
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A device's answer to an action, in its own words, and how to see the effect."""
+    """A device's answer to an action, in its own words, and how to see the effect.
+
+    Without an expectation no reading of this device can show the effect, and none is claimed.
+    """
 
     answer: Answer
     words: str
     expectation: Expectation | None = None
 
 
-def is_met(expectation: Expectation, before: Reading, after: Reading) -> bool:
+class Latency(StrEnum):
+    """How soon after the order an effect can be proved, as the dialect is known to behave."""
+
+    SECONDS = "10s"
+    MINUTE = "60s"
+    MINUTES = "600s"
+
+
+Seen = Reading | Identity
+
+_IN_TRANSIT = frozenset({State.STARTING, State.UNKNOWN, State.UNREACHABLE})
+"""States that a machine passes through: they neither prove nor disprove another state."""
+
+
+def is_met(expectation: Expectation, before: Seen, after: Seen) -> bool:
     """True where `after` shows what was expected. A missing value shows nothing."""
     return any(all(_holds(check, before, after) for check in group) for group in expectation.any_of)
 
 
-def _holds(check: Check, before: Reading, after: Reading) -> bool:
+def is_denied(expectation: Expectation, before: Seen, after: Seen) -> bool:
+    """True where `after` shows the contrary: each group holds a value that is there and differs."""
+    return bool(expectation.any_of) and all(
+        any(_fails(check, before, after) for check in group) for group in expectation.any_of
+    )
+
+
+def _holds(check: Check, before: Seen, after: Seen) -> bool:
     seen = getattr(after, check.field, None)
     was = getattr(before, check.field, None)
     if seen is None:
         return False
     return _RELATIONS[check.relation](seen, check.value, was)
+
+
+def _fails(check: Check, before: Seen, after: Seen) -> bool:
+    seen = getattr(after, check.field, None)
+    if seen is None or (check.field == "state" and seen in _IN_TRANSIT):
+        return False
+    return not _holds(check, before, after)
 
 
 _RELATIONS: dict[Relation, Callable[[Any, Any, Any], bool]] = {
@@ -82,104 +121,3 @@ _RELATIONS: dict[Relation, Callable[[Any, Any, Any], bool]] = {
     Relation.AT_MOST_OF_BEFORE: lambda seen, value, was: was is not None and seen <= value * was,
     Relation.BELOW_BEFORE: lambda seen, _, was: was is not None and seen < was,
 }
-
-
-@runtime_checkable
-class CanPause(Protocol):
-    """Stop mining and take it up again, the machine staying powered."""
-
-    async def pause(self) -> Receipt:
-        """Stop hashing; harmless when it already has."""
-        ...
-
-    async def resume(self) -> Receipt:
-        """Hash again; harmless when it already does."""
-        ...
-
-
-@runtime_checkable
-class CanReboot(Protocol):
-    """Restart the whole machine."""
-
-    async def reboot(self) -> Receipt:
-        """Reboot; expect no answer."""
-        ...
-
-
-@runtime_checkable
-class CanRestartMining(Protocol):
-    """Restart the mining program alone."""
-
-    async def restart_mining(self) -> Receipt:
-        """Restart the mining program."""
-        ...
-
-
-@runtime_checkable
-class CanLimitPower(Protocol):
-    """Hold the machine at or below a power in watts."""
-
-    async def limit_power(self, limit_w: float) -> Receipt:
-        """Set the limit."""
-        ...
-
-
-@runtime_checkable
-class CanSetMode(Protocol):
-    """Choose among the firmware's named power modes."""
-
-    async def set_mode(self, mode: str) -> Receipt:
-        """Set the mode."""
-        ...
-
-
-class PoolSetting(msgspec.Struct, frozen=True):
-    """One pool as it is to be configured."""
-
-    url: str
-    user: str
-    password: str = "x"  # noqa: S105  the customary placeholder: pools ignore it
-
-
-@runtime_checkable
-class CanSetPools(Protocol):
-    """Replace the list of pools."""
-
-    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
-        """Replace all pools, first one first."""
-        ...
-
-
-@runtime_checkable
-class CanLocate(Protocol):
-    """Blink, so that a person finds the machine."""
-
-    async def locate(self, *, on: bool) -> Receipt:
-        """Switch the locating light."""
-        ...
-
-
-@runtime_checkable
-class CanSwitchOutlet(Protocol):
-    """Switch an outlet of a power distribution unit."""
-
-    async def switch_outlet(self, outlet: str, *, on: bool) -> Receipt:
-        """Switch one outlet."""
-        ...
-
-
-CAPABILITIES: dict[str, type] = {
-    "pause": CanPause,
-    "reboot": CanReboot,
-    "restart_mining": CanRestartMining,
-    "limit_power": CanLimitPower,
-    "set_mode": CanSetMode,
-    "set_pools": CanSetPools,
-    "locate": CanLocate,
-    "switch_outlet": CanSwitchOutlet,
-}
-
-
-def capabilities(driver: Driver) -> tuple[str, ...]:
-    """Names of what this driver can do, as the inventory publishes them."""
-    return tuple(name for name, protocol in CAPABILITIES.items() if isinstance(driver, protocol))

@@ -15,6 +15,8 @@ class DriverError(Exception):
     """
 
     transient: ClassVar[bool] = False
+    sent: bool = False
+    """True on an error that was raised after a whole request had left: it may have been obeyed."""
 
 
 class Unreachable(DriverError):
@@ -69,6 +71,13 @@ class AccessDenied(Refused):
 
 class Unsupported(Refused):
     """The device does not know the command."""
+
+
+class OutOfRange(Refused):
+    """The machine's own limits do not allow the value; nothing was sent to it."""
+
+    def __init__(self, wanted: str, allowed: str) -> None:
+        super().__init__(None, f"{wanted} is not possible: this machine takes {allowed}")
 
 
 class DriverFault(DriverError):

@@ -10,15 +10,9 @@ from typing import Any
 
 import msgspec
 
-from drivers.actions import (
-    Answer,
-    Check,
-    Expectation,
-    PoolSetting,
-    Receipt,
-    Relation,
-)
+from drivers.actions import Answer, Check, Expectation, Latency, Receipt, Relation
 from drivers.api import Clock
+from drivers.capabilities import PoolSetting
 from drivers.errors import DriverError
 from drivers.model import (
     Fingerprint,
@@ -29,6 +23,7 @@ from drivers.model import (
     PowerSource,
     Sample,
     State,
+    pool_target,
 )
 
 _FULL_W, _ASLEEP_W = 3250.0, 25.0
@@ -149,10 +144,14 @@ class MockMiner(MockReader):
     `settle()`, and `lose()` drops it: a device that said OK and did nothing.
     """
 
+    latencies: dict[str, Latency] = dict.fromkeys(
+        ("pause", "resume", "reboot", "restart_mining", "limit_power", "set_pools", "locate"),
+        Latency.SECONDS,
+    )
+
     def __init__(self, identity: Identity, clock: Clock) -> None:
         super().__init__(identity, clock)
         self.lazy = False
-        self.lit = False
         self._pending: list[Callable[[], None]] = []
 
     def settle(self) -> None:
@@ -178,6 +177,11 @@ class MockMiner(MockReader):
         expected = _expect(Check("uptime_s", Relation.BELOW_BEFORE))
         return await self._act("reboot", (), lambda: self.show(uptime_s=0.0), expected)
 
+    async def restart_mining(self) -> Receipt:
+        """Start the uptime anew."""
+        expected = _expect(Check("uptime_s", Relation.BELOW_BEFORE))
+        return await self._act("restart_mining", (), lambda: self.show(uptime_s=0.0), expected)
+
     async def limit_power(self, limit_w: float) -> Receipt:
         """Draw no more than that, and hash in proportion."""
         expected = _expect(
@@ -187,13 +191,20 @@ class MockMiner(MockReader):
         return await self._act("limit_power", (limit_w,), lambda: self._limit(limit_w), expected)
 
     async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
-        """Show these pools. No `Check` can compare a list, so nothing is expected."""
+        """Show these pools."""
         shown = tuple(Pool(url=pool.url, user=pool.user) for pool in pools)
-        return await self._act("set_pools", (tuple(pools),), lambda: self.show(pools=shown), None)
+        wanted = tuple(pool_target(pool.url, pool.user) for pool in pools)
+        return await self._act(
+            "set_pools",
+            (tuple(pools),),
+            lambda: self.show(pools=shown),
+            _expect(Check("pool_targets", Relation.EQUALS, wanted)),
+        )
 
     async def locate(self, *, on: bool) -> Receipt:
-        """Switch `lit`; no reading shows it."""
-        return await self._act("locate", (on,), lambda: setattr(self, "lit", on), None)
+        """Blink, or stop."""
+        expected = _expect(Check("locating", Relation.EQUALS, on))
+        return await self._act("locate", (on,), lambda: self.show(locating=on), expected)
 
     async def _act(
         self,

@@ -173,6 +173,12 @@ class MinerReading(Reading, frozen=True, kw_only=True):
     power_limit_max_w: float | None = None
     efficiency_j_th: float | None = None
     mode: str | None = None
+    preset: str | None = None
+    """The chosen one of the machine's own presets, where it has such."""
+    throttle_percent: float | None = None
+    """The share of its full power that the machine is held at, where it says so."""
+    temp_target_c: float | None = None
+    """The temperature that its fan control keeps."""
     inlet_temp_c: float | None = None
     outlet_temp_c: float | None = None
     chip_temp_max_c: float | None = None
@@ -187,6 +193,25 @@ class MinerReading(Reading, frozen=True, kw_only=True):
     pools: tuple[Pool, ...] = ()
     pools_at: datetime | None = None
     """When pools and shares were read, where that was before the rest."""
+
+    @property
+    def pool_targets(self) -> tuple[str, ...] | None:
+        """The configured pools in order, as `pool_target` writes them; None where none show."""
+        found = tuple(pool_target(pool.url, pool.user) for pool in self.pools if pool.url)
+        return found or None
+
+    @property
+    def fan_duty_percent(self) -> float | None:
+        """The duty of the slowest fan."""
+        return min(
+            (fan.duty_percent for fan in self.fans if fan.duty_percent is not None), default=None
+        )
+
+
+def pool_target(url: str | None, user: str | None) -> str:
+    """`user@host:port/path`: a pool without its scheme, which firmwares leave out or change."""
+    _, scheme, rest = (url or "").partition("://")
+    return f"{user or ''}@{(rest if scheme else url or '').rstrip('/').lower()}"
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):

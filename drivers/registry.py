@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from importlib import import_module
 from typing import cast
 
@@ -14,6 +15,17 @@ from drivers.wire.exchange import SocketWire
 from drivers.wire.http import HttpPool
 
 
+class Control(StrEnum):
+    """What the orders that a driver gives rest on."""
+
+    NONE = "none"
+    """It gives none."""
+    SIMULATED = "simulated"
+    """Scarce or single descriptions, and our own simulator: off unless it is named."""
+    DOCUMENTED = "documented"
+    """The maker's document, or what several published programs send to such devices."""
+
+
 class Spec(msgspec.Struct, frozen=True):
     """Where a driver's class is, what it drives, and by what it is known."""
 
@@ -24,6 +36,7 @@ class Spec(msgspec.Struct, frozen=True):
     """Any one of them is enough."""
     borrowed: bool = False
     """Its signs are kept by firmwares that were built on it: others are looked for first."""
+    control: Control = Control.NONE
     disguised: bool = False
     """It may show nothing but the signs of what it was built on, save on a page of its own."""
 

@@ -68,7 +68,13 @@ def run(args: argparse.Namespace) -> int:
     """Serve until a signal comes or the time is over; 2 where the arguments are wrong."""
     _raise_descriptor_limit()
     try:
-        site = Site(args.seed, args.network, args.count, mix=_parse_mix(args.mix))
+        site = Site(
+            args.seed,
+            args.network,
+            args.count,
+            mix=_parse_mix(args.mix),
+            delay_scale=args.delay_scale,
+        )
         faults = [parse_fault(text) for text in args.fault]
         server = SimServer(
             site,

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from agent.fleet.inventory import Device
-from drivers.actions import capabilities
+from drivers.actions import Latency
+from drivers.capabilities import capabilities
 from drivers.model import Identity
 
 PAGE_DEVICES = 500
@@ -24,7 +25,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     identity: Identity
     address: str
     driver: str
-    capabilities: tuple[str, ...] = ()
+    capabilities: dict[str, Latency] = {}
+    """What it can be made to do, and how soon each shows."""
     asset_id: str | None = None
     building: str | None = None
     rack: str | None = None

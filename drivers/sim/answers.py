@@ -20,6 +20,10 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     ghs: float | None = None
     elapsed: int | None = None
     malformed: bool = False
+    after_s: float = 0.0
+    """How much longer than usual the machine takes to answer, as the site's pace scales it."""
+    silent: bool = False
+    """It hangs up without a word."""
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):

@@ -114,6 +114,19 @@ class Asking(asyncio.Protocol):
         else:
             self._tell(answer)
 
+    def reply_after(self, reply: Reply, *, stays: bool) -> None:
+        """Send an answer when the machine has taken its time for it; or hang up."""
+        if reply.silent:
+            self._reply = reply
+            self._note(complete=False)
+            self.transport.close()
+            return
+        delay_s = reply.after_s * self._sockets.pace.delay_scale
+        if delay_s:
+            self._wait(delay_s, lambda: self.reply(reply, stays=stays))
+        else:
+            self.reply(reply, stays=stays)
+
     def reply(self, reply: Reply, *, stays: bool) -> None:
         """Send an answer, through the fault where there is one, and wait for more or close."""
         self._reply = reply

@@ -124,7 +124,7 @@ class Connection:
         fault, now = self.fault, self.server.site.clock()
         if fault is None:
             self.reply = self.server.respond(self.machine, data, now)
-            self.send(self.reply.body, complete=True)
+            self.give(self.reply)
             return
         if fault.freezes:
             self.machine.stale_at = now = self.machine.stale_at or now
@@ -133,6 +133,21 @@ class Connection:
         if body != self.reply.body:
             self.reply = msgspec.structs.replace(self.reply, malformed=True)
         fault.deliver(self, body)
+
+    def give(self, reply: Reply) -> None:
+        """Send an answer when the machine has taken its time for it; or hang up."""
+        delay_s = reply.after_s * self.server.pace.delay_scale
+        if reply.silent:
+            self.end(complete=False)
+        elif delay_s:
+            self.server.keep(self)
+            self.server.loop.call_later(delay_s, self._give_late, reply.body)
+        else:
+            self.send(reply.body, complete=True)
+
+    def _give_late(self, body: bytes) -> None:
+        if self.sock.fileno() >= 0:
+            self.send(body, complete=True)
 
     # --- what a fault may do ------------------------------------------------------------
 

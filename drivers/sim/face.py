@@ -64,6 +64,10 @@ class Page(msgspec.Struct, frozen=True):
     ghs: float | None = None
     """For the log: the rate that the page shows, as it stands there in GH/s."""
     elapsed: int | None = None
+    after_s: float = 0.0
+    """How much longer than usual the page takes, as the site's pace scales it."""
+    silent: bool = False
+    """The server hangs up without a word."""
 
 
 NOT_FOUND = Page(HTTPStatus.NOT_FOUND, b"<h1>404 - Not Found</h1>")

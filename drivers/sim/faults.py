@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from drivers.sim.answers import glue
+from drivers.sim.orders import Lie
 from drivers.sim.site import Site
 
 _HTTP_ANSWER = (
@@ -92,6 +94,7 @@ EVENTS: dict[str, Callable[[Site, str], object]] = {
     "sleep": Site.put_to_sleep,
     "lose-board": Site.lose_board,
     "lose-pools": Site.lose_pools,
+    **{lie.value: partial(Site.lie, lie=lie) for lie in Lie},
 }
 
 

@@ -42,11 +42,14 @@ class FramedConnection(Asking):
             self.transport.abort()
             return
         moment = machine.at(self.now(machine))
-        raw = msgspec.json.encode(framed(machine, request, moment))
+        answer = framed(machine, request, moment)
+        raw = msgspec.json.encode(answer)
         command = str(request.get("cmd"))
         if request.get("param") is not None:
             command = f"{command}|{request['param']}"
-        self.reply(Reply(len(raw).to_bytes(4, "little") + raw, command), stays=True)
+        frame = len(raw).to_bytes(4, "little") + raw
+        # An empty object stands for a machine that hangs up without a word.
+        self.reply_after(Reply(frame, command, silent=not answer), stays=True)
 
 
 def _decoded(body: bytes) -> Row | None:

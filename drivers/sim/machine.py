@@ -6,8 +6,19 @@ import math
 import random
 from enum import StrEnum
 
+import msgspec
+
 from drivers.sim.models import Model
-from drivers.sim.physics import Snapshot, Traits, resting, snapshot, without_last_board
+from drivers.sim.orders import Change, Heard, Lie, heard, obeys
+from drivers.sim.physics import (
+    Snapshot,
+    Traits,
+    held_at,
+    ramp,
+    resting,
+    snapshot,
+    without_last_board,
+)
 
 MINUTE_S = 60.0
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
@@ -28,12 +39,32 @@ class Condition(StrEnum):
 class Pool:
     """One configured pool of a machine."""
 
-    __slots__ = ("host", "url", "user")
+    __slots__ = ("host", "password", "url", "user")
 
     def __init__(self, host: str, port: int, user: str) -> None:
         self.host = host
         self.url = f"stratum+tcp://{host}:{port}"
         self.user = user
+        self.password = "x"  # noqa: S105  the customary placeholder
+
+    @classmethod
+    def of(cls, url: str, user: str, password: str = "x") -> Pool:  # noqa: S107
+        """A pool as somebody configures it, its URL kept as it was written."""
+        pool = cls(url.partition("://")[2].partition(":")[0] or url, 0, user)
+        pool.url, pool.password = url, password
+        return pool
+
+
+class Settings(msgspec.Struct, kw_only=True):
+    """What somebody may have set; None and the defaults are the factory's."""
+
+    limit_w: float | None = None
+    percent: float = 100.0
+    mode: str | None = None
+    mode_share: float = 1.0
+    fan_percent: float | None = None
+    temp_target_c: float | None = None
+    locating: bool = False
 
 
 class Machine:
@@ -64,6 +95,17 @@ class Machine:
         """User and password of the web pages."""
         self.condition = Condition.RUNNING
         self.stopped_at = 0.0
+        self.woke_at = -math.inf
+        """When it was last told to hash again: from then on its clock ramps up."""
+        self.settings = Settings()
+        self.lie: Lie | None = None
+        self.lies_about: frozenset[str] = frozenset()
+        """The orders it lies about, by the names that the dialect gives them; empty means all."""
+        self.pace = 1.0
+        """Factor on the time that effects take."""
+        self._factory = (self.pools, self.hostname)
+        self._awake = Condition.RUNNING
+        self._pending: list[tuple[float, Change]] = []
         self.sessions: dict[str, float] = {}
         """Open sessions of the web side or the RPC: token, and when it was last used."""
         self.stale_at: float | None = None
@@ -74,20 +116,84 @@ class Machine:
         """Hashrate that the machine should reach."""
         return self.model.nominal_ghs * self.frequency_mhz / self.model.frequency_mhz
 
+    @property
+    def full_w(self) -> float:
+        """What it draws at full clock, as its type is rated."""
+        return self.full_ghs / 1000 * self.model.efficiency_j_th
+
+    @property
+    def share(self) -> float:
+        """The share of its full power that limit, throttle and mode leave it."""
+        settings = self.settings
+        limit_w = self.full_w if settings.limit_w is None else settings.limit_w
+        return min(limit_w / self.full_w, settings.percent / 100, settings.mode_share)
+
     def at(self, now: float) -> Snapshot:
         """What the machine shows at a moment, in the condition that it is in."""
+        if self._pending:
+            self.settle(now)
         running = snapshot(self.traits, self.boot_at, now)
-        if self.condition is Condition.RUNNING:
-            return running
+        if self.condition in (Condition.SLEEPING, Condition.NO_POOL) or not self.pools:
+            stopped = snapshot(self.traits, self.boot_at, max(self.stopped_at, self.boot_at))
+            return resting(running, stopped, self.model.standby_w)
+        share = self.share * self._ramped(now)
+        if share != 1.0:
+            running = held_at(running, share, self.model.standby_w)
         if self.condition is Condition.BOARD_LOST:
             return without_last_board(running)
-        stopped = snapshot(self.traits, self.boot_at, max(self.stopped_at, self.boot_at))
-        return resting(running, stopped, self.model.standby_w)
+        return running
+
+    def _ramped(self, now: float) -> float:
+        since_s = now - self.woke_at
+        return ramp(since_s / self.pace) if self.pace else float(since_s >= 0)
 
     def become(self, condition: Condition, now: float) -> None:
         """Change what the machine is doing, from this moment on."""
         self.condition = condition
         self.stopped_at = now
+
+    # --- orders --------------------------------------------------------------------------
+
+    def hear(self, name: str, change: Change, now: float, *, after_s: float = 0.0) -> Heard:
+        """Take an order, which shows `after_s` later; gives what the firmware answers.
+
+        `name` is what the dialect calls it, for lies that concern some orders only.
+        """
+        lie = self.lie if not self.lies_about or name in self.lies_about else None
+        if obeys(lie):
+            self._pending.append((now + after_s * self.pace, change))
+            self._pending.sort(key=lambda item: item[0])
+            self.settle(now)
+        return heard(lie)
+
+    def settle(self, now: float) -> None:
+        """Let everything happen that is due."""
+        while self._pending and self._pending[0][0] <= now:
+            at, change = self._pending.pop(0)
+            change(self, at)
+
+    def fall_asleep(self, at: float) -> None:
+        """Stop hashing; harmless when it already has."""
+        if self.condition is not Condition.SLEEPING:
+            self._awake = self.condition
+            self.become(Condition.SLEEPING, at)
+
+    def wake(self, at: float) -> None:
+        """Take up what it did before it slept."""
+        if self.condition is Condition.SLEEPING:
+            self.condition = self._awake
+            self.woke_at = at
+
+    def lose_pools_to_a_write(self) -> None:
+        """For dialects whose configuration writes wipe the pools of a machine with that habit."""
+        if self.lie is Lie.WIPES_POOLS:
+            self.pools = ()
+
+    def forget_settings(self, at: float) -> None:
+        """Be as the factory made it, pools and host name as at the site's start."""
+        self.settings = Settings()
+        self.pools, self.hostname = self._factory
+        self.wake(at)
 
     def chips_at(self, board: int) -> int:
         """How many chips of a board (from 0) answer; None do on a lost one."""

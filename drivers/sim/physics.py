@@ -155,6 +155,16 @@ def resting(running: Snapshot, stopped: Snapshot, standby_w: float) -> Snapshot:
     )
 
 
+def held_at(running: Snapshot, share: float, standby_w: float) -> Snapshot:
+    """The machine at a share of its full power; counters go on as if it had its full clock."""
+    return msgspec.structs.replace(
+        running,
+        ghs_5s=running.ghs_5s * share,
+        board_ghs=tuple(ghs * share for ghs in running.board_ghs),
+        power_w=max(running.power_w * share, standby_w),
+    )
+
+
 def without_last_board(running: Snapshot) -> Snapshot:
     """The machine without the rate and the heat of its last board; the past is not changed."""
     *others, lost_ghs = running.board_ghs

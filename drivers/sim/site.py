@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.models import Model, load_models
+from drivers.sim.orders import Lie
 
 WEEK_S = 7 * 86_400.0
 
@@ -34,12 +35,15 @@ class Site:
         clock: Callable[[], float] = time.time,
         epoch: float | None = None,
         credential: tuple[str, str] | None = None,
+        delay_scale: float = 1.0,
     ) -> None:
         self.seed = seed
         self.network = ipaddress.IPv4Network(network)
         self.count = count
         self.clock = clock
         self.credential = credential
+        self.delay_scale = delay_scale
+        """Factor on the time that the effects of orders take."""
         self.epoch = clock() // WEEK_S * WEEK_S if epoch is None else epoch
         usable = self.network.num_addresses - 2
         if not 1 <= count <= usable:
@@ -60,8 +64,10 @@ class Site:
             machine = self._machines[address]
         except KeyError:
             machine = self._settle(address)
-        if machine is not None and machine.boot_at > self.clock():
-            return None
+        if machine is not None:
+            machine.settle(self.clock())
+            if machine.boot_at > self.clock():
+                return None
         return machine
 
     def machines(self) -> Iterator[Machine]:
@@ -114,6 +120,11 @@ class Site:
         """Have no pool answer the machine."""
         self._present(address).become(Condition.NO_POOL, self.clock())
 
+    def lie(self, address: str, lie: Lie | None, *orders: str) -> None:
+        """Have the machine treat orders so from now on, or only those named."""
+        machine = self._present(address)
+        machine.lie, machine.lies_about = lie, frozenset(orders)
+
     def recover(self, address: str) -> None:
         """Have the machine run as it did."""
         self._present(address).become(Condition.RUNNING, self.clock())
@@ -155,6 +166,7 @@ class Site:
     def _make(self, index: int, address: str, model: Model, generation: int) -> Machine:
         machine = Machine(self.seed, index, address, model, generation=generation, epoch=self.epoch)
         machine.credential = self.credential or machine.credential
+        machine.pace = self.delay_scale
         return machine
 
 

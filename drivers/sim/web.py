@@ -71,7 +71,7 @@ def respond_http(web: Web, machine: Machine, data: bytes, now: float) -> Reply:
     known = ask.method in METHODS
     page = web.page(machine, ask, machine.at(now)) if known else Page(HTTPStatus.NOT_IMPLEMENTED)
     raw = as_bytes(web, page, stays=False, with_body=ask.method != "HEAD")
-    return Reply(raw, ask.path, page.ghs, page.elapsed)
+    return Reply(raw, ask.path, page.ghs, page.elapsed, after_s=page.after_s, silent=page.silent)
 
 
 class WebConnection(Asking):
@@ -116,7 +116,10 @@ class WebConnection(Asking):
             return
         page = page_for(web, self._gate, machine, ask, self.now(machine))
         raw = as_bytes(web, page, stays=ask.stays, with_body=ask.method != "HEAD")
-        self.reply(Reply(raw, ask.path, page.ghs, page.elapsed), stays=ask.stays)
+        reply = Reply(
+            raw, ask.path, page.ghs, page.elapsed, after_s=page.after_s, silent=page.silent
+        )
+        self.reply_after(reply, stays=ask.stays)
 
     def _refuse(self, status: HTTPStatus) -> None:
         self.transport.write(as_bytes(Web(_no_page), Page(status), stays=False))

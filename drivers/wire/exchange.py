@@ -300,6 +300,7 @@ class SocketWire:
             exchange.answer.set_result(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
     def _fail(self, exchange: _Exchange, error: DriverError) -> None:
+        error.sent = exchange.request is None
         self._drop(exchange)
         if not exchange.answer.done():
             exchange.answer.set_exception(error)

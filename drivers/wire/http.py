@@ -9,21 +9,24 @@ from types import TracebackType
 from aiohttp import (
     AddrInfoType,
     ClientConnectionError,
+    ClientConnectorError,
     ClientError,
     ClientPayloadError,
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     DigestAuthMiddleware,
     DummyCookieJar,
     TCPConnector,
 )
 
 from drivers.api import Credential, Login, WebReply
-from drivers.errors import BadReply, DeviceTimeout, NoResources, Unreachable
+from drivers.errors import BadReply, DeviceTimeout, DriverError, NoResources, Unreachable
 from drivers.wire.exchange import OURS
 
-CONNECTIONS = 256
+CONNECT_S = 5.0
+"""A page may take half a minute to answer, a connection that long is none."""
 KEPT_S = 0.2
 """Longer than a driver needs from page to page. A second long, a sweep of 400 devices a second held
 thousands of idle connections."""
@@ -39,7 +42,7 @@ class HttpPool:
     def __init__(self, *, source_address: str | None = None, interface: str | None = None) -> None:
         self._session = ClientSession(
             connector=TCPConnector(
-                limit=CONNECTIONS,
+                limit=0,  # bounded by those who ask: here, the silent would hold up the rest
                 keepalive_timeout=KEPT_S,
                 local_addr=(source_address, 0) if source_address else None,
                 socket_factory=_socket_on(interface) if interface else None,
@@ -87,20 +90,29 @@ class HttpPool:
                 url,
                 headers=headers,
                 data=body,
-                timeout=ClientTimeout(total=deadline_s),
+                timeout=ClientTimeout(total=deadline_s, sock_connect=CONNECT_S),
                 middlewares=(login,) if isinstance(login, DigestAuthMiddleware) else (),
                 allow_redirects=False,
             ) as response:
                 return await _read(response, url, limit_bytes)
-        except TimeoutError:
-            raise DeviceTimeout(f"{url}: no whole answer within {deadline_s:g} s") from None
-        except (ClientConnectionError, ClientPayloadError, OSError) as error:
-            ours = isinstance(error, OSError) and error.errno in OURS
-            kind = NoResources if ours else Unreachable
-            raise kind(f"{url}: {error or type(error).__name__}") from None
-        except (ClientError, ValueError) as error:  # no HTTP, or a challenge that is none
-            words = getattr(error, "message", "") or str(error)
-            raise BadReply(f"{url}: not understood", words.encode("utf-8", "replace")) from None
+        except (ClientError, OSError, ValueError) as error:
+            raise _translated(error, url, deadline_s) from None
+
+
+def _translated(error: Exception, url: str, deadline_s: float) -> DriverError:
+    """What went wrong, and whether the request may have reached the device."""
+    found: DriverError
+    if isinstance(error, TimeoutError):
+        found = DeviceTimeout(f"{url}: no whole answer within {deadline_s:g} s")
+    elif isinstance(error, ClientConnectionError | ClientPayloadError | OSError):
+        ours = isinstance(error, OSError) and error.errno in OURS
+        kind = NoResources if ours else Unreachable
+        found = kind(f"{url}: {error or type(error).__name__}")
+    else:  # no HTTP, or a challenge that is none
+        words = getattr(error, "message", "") or str(error)
+        found = BadReply(f"{url}: not understood", words.encode("utf-8", "replace"))
+    found.sent = not isinstance(error, ClientConnectorError | ConnectionTimeoutError)
+    return found
 
 
 async def _read(response: ClientResponse, url: str, limit_bytes: int) -> WebReply:
@@ -108,7 +120,9 @@ async def _read(response: ClientResponse, url: str, limit_bytes: int) -> WebRepl
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > limit_bytes:
-            raise BadReply(f"{url}: page over {limit_bytes} bytes")
+            problem = BadReply(f"{url}: page over {limit_bytes} bytes")
+            problem.sent = True
+            raise problem
     headers: dict[str, str] = {}
     for name, value in response.headers.items():
         former = headers.get(name.lower())

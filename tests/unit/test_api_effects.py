@@ -1,14 +1,16 @@
 """How the effect of an action is proved, and what a driver says it can do."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from drivers import actions, api
-from drivers.actions import Check, Expectation, PoolSetting, Receipt, Relation, is_met
+from drivers.actions import Check, Expectation, Latency, Receipt, Relation, is_denied, is_met
 from drivers.api import Endpoint
-from drivers.model import HostReading, Identity, Kind, MinerReading, Sample, State
+from drivers.capabilities import ACTIONS, PoolSetting, capabilities
+from drivers.model import HostReading, Identity, Kind, MinerReading, Pool, Sample, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -110,49 +112,75 @@ class Reader:
         return None
 
 
-class Doer(Reader):
-    """A driver that can do everything."""
+async def _nothing(*_: object, **__: object) -> Receipt:
+    raise NotImplementedError
 
-    async def pause(self) -> Receipt:
-        raise NotImplementedError
 
-    async def resume(self) -> Receipt:
-        raise NotImplementedError
+class Pausing(Reader):
+    """Can pause, and says how fast."""
 
-    async def reboot(self) -> Receipt:
-        raise NotImplementedError
-
-    async def restart_mining(self) -> Receipt:
-        raise NotImplementedError
-
-    async def limit_power(self, limit_w: float) -> Receipt:
-        raise NotImplementedError
-
-    async def set_mode(self, mode: str) -> Receipt:
-        raise NotImplementedError
-
-    async def set_pools(self, pools: list[PoolSetting]) -> Receipt:
-        raise NotImplementedError
-
-    async def locate(self, *, on: bool) -> Receipt:
-        raise NotImplementedError
-
-    async def switch_outlet(self, outlet: str, *, on: bool) -> Receipt:
-        raise NotImplementedError
+    latencies: Mapping[str, Latency] = {
+        "pause": Latency.SECONDS,
+        "resume": Latency.MINUTES,
+        "reboot": Latency.MINUTE,
+    }
+    pause = resume = _nothing
 
 
 class HalfPausing(Reader):
     """Can pause and not resume: no capability."""
 
-    async def pause(self) -> Receipt:
-        raise NotImplementedError
+    latencies: Mapping[str, Latency] = {"pause": Latency.SECONDS}
+    pause = _nothing
+
+
+class Silent(Reader):
+    """Has the methods, and says nothing of this device."""
+
+    pause = resume = _nothing
 
 
 def test_capabilities() -> None:
-    assert actions.capabilities(Reader()) == ()
-    assert actions.capabilities(HalfPausing()) == ()
-    assert actions.capabilities(Doer()) == tuple(actions.CAPABILITIES)
+    assert capabilities(Reader()) == {}
+    assert capabilities(HalfPausing()) == {}
+    assert capabilities(Silent()) == {}
+    assert capabilities(Pausing()) == {"pause": Latency.SECONDS, "resume": Latency.MINUTES}
+    doer = type("Doer", (Reader,), dict.fromkeys(ACTIONS, _nothing))()
+    doer.latencies = dict.fromkeys(ACTIONS, Latency.MINUTE)
+    assert list(capabilities(doer)) == list(ACTIONS)
     assert isinstance(Reader(), api.Driver)
+
+
+def test_what_disproves_an_effect() -> None:
+    wanted = Expectation(
+        any_of=(
+            (
+                Check("state", Relation.EQUALS, State.SLEEPING),
+                Check("hashrate_ths", Relation.AT_MOST, 0.0),
+            ),
+        ),
+        look_after_s=1,
+        until_s=60,
+    )
+    before = miner(hashrate_ths=100.0)
+    assert is_denied(wanted, before, miner(hashrate_ths=100.0))
+    assert is_denied(wanted, before, miner(state=State.SLEEPING, hashrate_ths=3.0))
+    assert not is_denied(wanted, before, miner(state=State.STARTING))  # on its way
+    assert not is_denied(wanted, before, miner(state=State.SLEEPING))  # the rate does not show
+    assert not is_denied(wanted, before, miner(state=State.SLEEPING, hashrate_ths=0.0))
+    assert not is_denied(Expectation(any_of=(), look_after_s=0, until_s=1), before, before)
+
+
+def test_pools_are_compared_without_their_scheme() -> None:
+    shown = miner(pools=(Pool(url="stratum+tcp://Pool.example:3333/", user="a.b"), Pool()))
+    assert shown.pool_targets == ("a.b@pool.example:3333",)
+    assert miner().pool_targets is None
+    check = Check("pool_targets", Relation.EQUALS, ("a.b@pool.example:3333",))
+    assert met(check, miner(), shown)
+
+
+def test_a_pool_password_is_never_printed() -> None:
+    assert "secret" not in repr(PoolSetting("stratum+tcp://p:1", "u", "secret"))
 
 
 def test_a_credential_is_never_printed() -> None:

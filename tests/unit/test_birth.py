@@ -114,7 +114,7 @@ async def test_an_entry_shows_place_address_and_what_the_driver_can_do():
         identity=mock_identity(1),
         address="10.0.0.1",
         driver="mock",
-        capabilities=("pause", "reboot", "limit_power", "set_pools", "locate"),
+        capabilities=MockMiner.latencies,
         asset_id="A",
         building="B",
         rack="R",

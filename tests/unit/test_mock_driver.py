@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from agent.clock import SystemClock
-from drivers.actions import Answer, PoolSetting, Receipt, capabilities, is_met
+from drivers.actions import Answer, Receipt, is_met
 from drivers.api import Driver
+from drivers.capabilities import PoolSetting, capabilities
 from drivers.errors import DeviceTimeout, Unreachable
 from drivers.mock import MockMiner, MockReader, mock_identity
 from drivers.model import MinerReading, Reading, State
@@ -30,10 +31,12 @@ def shown(receipt: Receipt, before: Reading, after: Reading) -> bool:
 
 def test_what_it_can_do(miner: MockMiner) -> None:
     assert isinstance(miner, Driver)
-    assert capabilities(miner) == ("pause", "reboot", "limit_power", "set_pools", "locate")
+    assert list(capabilities(miner)) == [
+        *("pause", "resume", "restart_mining", "reboot", "limit_power", "set_pools", "locate"),
+    ]
     reader = MockReader(mock_identity(), SystemClock())
     assert isinstance(reader, Driver)
-    assert capabilities(reader) == ()
+    assert capabilities(reader) == {}
 
 
 def test_identities_differ() -> None:
@@ -74,7 +77,7 @@ async def test_pools_and_light(miner: MockMiner) -> None:
     await miner.set_pools([PoolSetting("stratum+tcp://b:1", "w")])
     assert [pool.url for pool in (await reading_of(miner)).pools] == ["stratum+tcp://b:1"]
     await miner.locate(on=True)
-    assert miner.lit
+    assert miner.now.locating
 
 
 async def test_a_lazy_miner_says_ok_and_does_it_later_or_never(miner: MockMiner) -> None:

@@ -56,8 +56,7 @@ class OnSite:
             web=network.web,
             clock=clock,
             credentials=lambda _: self.known,
-            memory=NoMemory(),
-            **values,
+            **({"memory": NoMemory()} | values),
         )
 
     def endpoint(self, number: int = 1) -> Endpoint:
