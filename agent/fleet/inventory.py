@@ -6,7 +6,6 @@ changed or duplicate. Touches no network: who asks whom is `discovery` and `poll
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from agent.config.locations import Location
 from agent.fleet.continuity import Baseline
 from agent.fleet.events import Event
 from agent.fleet.health import HealthTracker
+from agent.fleet.turn import Turn
 from drivers.api import Driver, Endpoint
 from drivers.model import Identity, Reading, State
 from drivers.probe import Finding
@@ -63,7 +63,7 @@ class Device:
         """The last state that was told, not `unknown`."""
         self.counters: tuple[float, ...] = ()
         """The counters of the last fingerprint."""
-        self.turn = asyncio.Lock()
+        self.turn = Turn()
         """One connection at a time: whoever speaks to the device holds it."""
 
     def __repr__(self) -> str:

@@ -20,7 +20,9 @@ from agent.fleet.inventory import Device, Inventory
 from agent.fleet.lane import Lane
 from agent.fleet.schedule import Due, Schedule
 from agent.fleet.sink import Sink
+from agent.fleet.turn import Preempted
 from drivers.api import Clock
+from drivers.capabilities import Refreshes
 from drivers.errors import DriverError, DriverFault, NoResources
 from drivers.model import Identity, Kind, MinerReading, Reading, Sample, State
 
@@ -31,7 +33,8 @@ TICK_S = 0.01
 PROVISIONAL_CONFIRM_S = 300.0
 """Who has not shown who it is is asked again this often, if confirmations are rarer."""
 
-Doubted = Callable[[Device, Due[str], Sample, str], None]
+Doubted = Callable[[Device, Due[str] | None, Sample, str], None]
+Observer = Callable[[Device, Reading], None]
 
 
 class PollStats:
@@ -63,6 +66,8 @@ class Poller:
         self._schedule: Schedule[str] = Schedule(
             settings.interval_s, settings.per_subnet_per_s, rng
         )
+        self.observe: Observer = lambda _device, _reading: None
+        """Told of every reading whose device is certain; must not raise."""
         self.stats = PollStats()
         self.total = PollStats()
 
@@ -72,6 +77,7 @@ class Poller:
         async with asyncio.TaskGroup() as group:
             self._good = Lane("poll", settings.concurrency, self._poll, group)
             self._suspect = Lane("suspect", settings.suspect_concurrency, self._poll, group)
+            self._close = Lane("look", settings.concurrency, self._look_closely, group)
             while True:
                 for due in self._schedule.pop_due(self._clock.monotonic()):
                     self._lane(due).put(due)
@@ -104,6 +110,36 @@ class Poller:
             self._tell_health(device, "device.online", "answers again")
         self._note_state(device, reading.state)
         self._sink.reading(reading)
+        self.observe(device, reading)
+
+    def look(self, device: Device) -> None:
+        """Read a device out of turn and anew, for the proof of an action; published as any other.
+
+        Whether it answers says nothing of its health: it may have been told to reboot.
+        """
+        self._close.put(device)
+
+    async def _look_closely(self, device: Device) -> None:
+        try:
+            async with device.turn:
+                if isinstance(device.driver, Refreshes):
+                    device.driver.refresh()
+                sample = await device.driver.read()
+        except (DriverError, Preempted) as error:
+            self._count(f"look_{type(error).__name__}")
+            return
+        except Exception:
+            log.exception("reading failed unexpectedly", extra={"device": device.id})
+            self._count("look_DriverFault")
+            return
+        if self._inventory.at(device.address) is not device:
+            return
+        self._count("look")
+        reason = self._doubt(device, sample)
+        if reason is not None:
+            self._doubted(device, None, sample, reason)
+        else:
+            self.accept(device, sample)
 
     async def read_now(self, device: Device) -> Reading:
         """Read a device out of turn, for a person who waits. Raises the driver's errors.
@@ -134,18 +170,24 @@ class Poller:
         if device is None:
             self._schedule.remove(due.key)
             return
+        if device.turn.acted_on:  # a worker that waits for it would be missed elsewhere
+            self._count("acted_on")
+            self._schedule.again(due, self._clock.monotonic())
+            return
         self._note_lateness(device, self._clock.monotonic() - due.at)
-        await device.turn.acquire()
         try:
-            self._read(device, due, await device.driver.read())
+            async with device.turn:
+                sample = await device.driver.read()
+            self._read(device, due, sample)
+        except Preempted:
+            self._count("preempted")
+            self._schedule.again(due, self._clock.monotonic())
         except DriverError as error:
             self._failed(device, due, error)
         except Exception:
             # What a driver does or returns may cost this device its reading, and no other.
             log.exception("reading failed unexpectedly", extra={"device": device.id})
             self._failed(device, due, DriverFault("the driver failed, see the log"))
-        finally:
-            device.turn.release()
 
     def _note_lateness(self, device: Device, late_s: float) -> None:
         if device.health.failures == 0:  # a failing device waits by intent

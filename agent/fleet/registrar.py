@@ -8,6 +8,7 @@ neither lost nor claimed for a machine that was not seen.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,9 +24,10 @@ from agent.fleet.pacer import Pacer
 from agent.fleet.poller import Poller
 from agent.fleet.schedule import Due
 from agent.fleet.sink import Sink
+from agent.fleet.turn import Preempted
 from drivers.api import Clock, Context, Endpoint
 from drivers.errors import DriverError
-from drivers.model import Sample
+from drivers.model import Identity, Sample
 from drivers.probe import Finding, probe
 
 log = logging.getLogger("stoker.registrar")
@@ -41,7 +43,8 @@ class Doubt(NamedTuple):
     """A device, the reading that raised the doubt, and the deadline it was taken for."""
 
     device: Device
-    due: Due[str]
+    due: Due[str] | None
+    """None for a reading out of turn, after which the schedule goes on as it was."""
     sample: Sample
     at: float
     """Monotonic time of the reading: while it waits here, the machine's uptime goes on."""
@@ -74,7 +77,7 @@ class Registrar:
             self._leaving = Lane("leaving", WORKERS, self._close, group)
             await asyncio.Event().wait()
 
-    def doubted(self, device: Device, due: Due[str], sample: Sample, reason: str) -> None:
+    def doubted(self, device: Device, due: Due[str] | None, sample: Sample, reason: str) -> None:
         """Have a device say who it is before its reading is published."""
         log.debug("identity in doubt: %s", reason, extra={"device": device.id})
         self._lane.put(Doubt(device, due, sample, self._clock.monotonic()))
@@ -96,12 +99,30 @@ class Registrar:
         self.poller.add(device)
         return device
 
+    async def reidentify(self, device: Device) -> Identity:
+        """Ask a device anew who it is, out of turn; for effects that show in its identity.
+
+        Raises the driver's errors, and `Preempted`.
+        """
+        former = device.driver
+        async with device.turn:
+            finding = await probe(device.endpoint, self._contexts(device.endpoint))
+            sample = await _first_reading(finding)
+        entered = self._enter(await self._settle(finding), sample, self._clock.monotonic())
+        if entered is not device:
+            self.poller.add(entered)
+        await former.close()
+        return finding.identity
+
     async def _settle_doubt(self, doubt: Doubt) -> None:
         try:
             await self._confirm(doubt)
+        except Preempted:
+            self._lane.put(doubt)  # what urgent thing was done to it, we still must know who it is
+            return
         except Exception:
             log.exception("confirming failed unexpectedly", extra={"device": doubt.device.id})
-        finally:
+        if doubt.due is not None:
             self.poller.resume(doubt.due)
 
     async def _confirm(self, doubt: Doubt) -> None:
@@ -115,6 +136,8 @@ class Registrar:
             log.debug("not confirmed: %s", error, extra={"device": device.id})
             self._publish_provisionally(device, sample)
             return
+        except Preempted:
+            raise
         except Exception:
             log.exception("identifying failed unexpectedly", extra={"device": device.id})
             self._publish_provisionally(device, sample)
@@ -165,8 +188,9 @@ class Registrar:
 
     async def _close(self, gone: Device) -> None:
         """Give back what the driver of a device holds that stands there no more."""
-        async with gone.turn:
-            await gone.driver.close()
+        with contextlib.suppress(Preempted):
+            async with gone.turn:
+                await gone.driver.close()
 
     async def _settle(self, finding: Finding) -> Settled:
         """Enter a finding, after asking the one that has the same identity elsewhere."""
@@ -185,6 +209,8 @@ class Registrar:
                 found = await probe(device.endpoint, self._contexts(device.endpoint))
         except DriverError:
             return False
+        except Preempted:
+            return True  # somebody acts on it there
         await found.driver.close()
         return found.identity.id == device.id
 
