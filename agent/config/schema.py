@@ -118,6 +118,38 @@ class Locations(Section, frozen=True, kw_only=True):
     file: FilePath
 
 
+class Allow(Section, frozen=True, kw_only=True):
+    """Devices that may be controlled, and what may be done to them; all where nothing is said."""
+
+    addresses: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+    makes: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+    """Drivers whose orders were proved in a simulator only act where they are named here."""
+    verbs: tuple[str, ...] = ()
+    """Dangerous verbs are allowed only where they are named here."""
+
+
+class Control(Section, frozen=True, kw_only=True):
+    """What this node may do to its devices; without an `allow` it only observes."""
+
+    allow: tuple[Allow, ...] = ()
+    starts_per_minute: Annotated[float, Meta(gt=0, le=100_000)] = 120.0
+    starts_per_group_per_minute: Annotated[float, Meta(gt=0, le=100_000)] = 12.0
+    start_group: tuple[str, ...] = ("breaker", "rack")
+    """Places or tags that devices of one breaker share; the first that a device has counts."""
+    concurrency: Annotated[int, Meta(ge=1, le=20_000)] = 1024
+    """Orders under way at once, of those that are answered within a second."""
+
+
+class Credentials(Section, frozen=True, kw_only=True):
+    """Where the passwords of devices stand."""
+
+    file: FilePath | None = None
+    credential: Name | None = None
+    """Name of a systemd credential, instead of `file`."""
+
+
 class Telemetry(Section, frozen=True, kw_only=True):
     """What is published how often."""
 
@@ -159,5 +191,7 @@ class Config(Section, frozen=True, kw_only=True):
     discovery: Discovery = Discovery()
     range: tuple[Range, ...] = ()
     locations: Locations | None = None
+    control: Control = Control()
+    credentials: Credentials | None = None
     telemetry: Telemetry = Telemetry()
     log: Log = Log()

@@ -23,7 +23,7 @@ from agent.fleet.sink import Sink
 from agent.fleet.turn import Preempted
 from drivers.api import Clock
 from drivers.capabilities import Refreshes
-from drivers.errors import DriverError, DriverFault, NoResources
+from drivers.errors import DriverError, DriverFault, IdentityMismatch, NoResources
 from drivers.model import Identity, Kind, MinerReading, Reading, Sample, State
 
 log = logging.getLogger("stoker.poller")
@@ -140,6 +140,20 @@ class Poller:
             self._doubted(device, None, sample, reason)
         else:
             self.accept(device, sample)
+
+    async def read_before(self, device: Device) -> Reading:
+        """Read a device in the caller's turn, before something is done to it; published.
+
+        Raises the driver's errors, and `IdentityMismatch` where it may be another machine than
+        the one that is meant: then its identity is being confirmed.
+        """
+        sample = await device.driver.read()
+        reason = self._doubt(device, sample)
+        if reason is not None:
+            self._doubted(device, None, sample, reason)
+            raise IdentityMismatch(device.id, f"perhaps another machine: {reason}")
+        self.accept(device, sample)
+        return sample.reading
 
     async def read_now(self, device: Device) -> Reading:
         """Read a device out of turn, for a person who waits. Raises the driver's errors.

@@ -1,0 +1,123 @@
+"""Carries one order to one device: the reading before, the order itself, its repeats."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from agent.command.orders import Order
+from agent.command.verbs import Load
+from agent.fleet.inventory import Device
+from agent.fleet.poller import Poller
+from agent.fleet.turn import Rank
+from drivers.actions import Answer, Receipt
+from drivers.api import Clock
+from drivers.errors import (
+    DriverError,
+    DriverFault,
+    IdentityMismatch,
+    NoResources,
+    Refused,
+    Unreachable,
+)
+from drivers.model import MinerReading, Reading, State
+
+log = logging.getLogger("stoker.actor")
+
+LONGEST_S = 180.0
+"""No driver's order takes longer: each has deadlines of its own, this one is for what they miss."""
+PAUSES_S = (0.5, 2.0)
+"""Before an order that could not be sent is sent once more."""
+CONFIRMING_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""How long a machine is waited for whose identity is being confirmed, look by look."""
+
+
+class Sent(NamedTuple):
+    """What came of sending an order."""
+
+    receipt: Receipt | None
+    """None where the order did not reach the device."""
+    words: str
+    before: Reading
+    refused: bool = False
+
+
+class Actor:
+    """Speaks to devices for the dispatcher."""
+
+    def __init__(self, poller: Poller, clock: Clock) -> None:
+        self._poller = poller
+        self._clock = clock
+
+    async def send(self, device: Device, order: Order, load: Load) -> Sent:
+        """Send an order in the device's turn; an order that sheds takes it from a reading.
+
+        An order that could not be sent is sent again where that is harmless.
+        """
+        if load is Load.SHEDS:
+            async with device.turn.action(Rank.URGENT):
+                return await self._call(device, order, self._last(device))
+        for wait_s in CONFIRMING_S:
+            async with device.turn.action(Rank.ACTION):
+                try:
+                    before = await self._before(device)
+                except IdentityMismatch as error:
+                    problem: DriverError = error
+                except DriverError as error:
+                    return Sent(None, f"{type(error).__name__}: {error}", self._last(device))
+                else:
+                    return await self._call(device, order, before)
+            await asyncio.sleep(wait_s)  # out of turn: whoever confirms it has to speak to it
+        return Sent(None, str(problem), self._last(device))
+
+    async def _before(self, device: Device) -> Reading:
+        """The reading that the effect is compared with.
+
+        Raises where the device is not there, or may be another one.
+        """
+        try:
+            return await self._poller.read_before(device)
+        except (IdentityMismatch, Unreachable, NoResources):
+            raise
+        except DriverError as error:  # it may act all the same
+            log.debug("not read before: %s", error, extra={"device": device.id})
+            return self._last(device)
+
+    def _last(self, device: Device) -> Reading:
+        """What it showed last; shedding is content with that. Else a reading that shows nothing."""
+        return device.last or MinerReading(
+            device_id=device.id,
+            kind=device.identity.kind,
+            taken_at=datetime.fromtimestamp(self._clock.now(), UTC),
+            state=State.UNKNOWN,
+        )
+
+    async def _call(self, device: Device, order: Order, before: Reading) -> Sent:
+        verb = order.verb
+        for pause_s in (*PAUSES_S, None):
+            try:
+                async with asyncio.timeout(LONGEST_S):
+                    receipt = await verb.call(device.driver, order.params)
+                return Sent(receipt, receipt.words, before)
+            except Refused as error:
+                return Sent(None, str(error), before, refused=True)
+            except TimeoutError as error:
+                if not isinstance(error, DriverError):
+                    return _unheard(before, f"no end within {LONGEST_S:g} s")
+                problem: DriverError = error
+            except DriverError as error:
+                problem = error
+            except Exception:
+                log.exception("an order failed unexpectedly", extra={"device": device.id})
+                return _unheard(before, f"{DriverFault.__name__}: see the log")
+            if pause_s is None or not problem.transient or not verb.repeatable:
+                return Sent(None, f"{type(problem).__name__}: {problem}", before)
+            await asyncio.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+
+def _unheard(before: Reading, words: str) -> Sent:
+    """An order of which nobody knows how far it got."""
+    return Sent(Receipt(answer=Answer.UNANSWERED, words=words), words, before)

@@ -1,0 +1,229 @@
+"""Takes orders for many devices to an end on each: objections, starts, sending, proof."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from agent.command.actor import Actor, Sent
+from agent.command.admission import Admission
+from agent.command.effects import Verdict
+from agent.command.orders import Job, Order, Result, evidence
+from agent.command.prover import Prover, Shown
+from agent.command.starts import Starts
+from agent.command.verbs import Load
+from agent.fleet.inventory import Device
+from drivers.actions import Answer, Watched
+from drivers.api import Clock
+from drivers.model import Reading
+
+log = logging.getLogger("stoker.dispatcher")
+
+Objection = Callable[[Device, Order], str | None]
+"""Why an order may not go to a device; None where it may."""
+
+
+class Work:
+    """One order on its way to one device."""
+
+    def __init__(self, job: Job, device: Device, load: Load, at: float) -> None:
+        self.job = job
+        self.device = device
+        self.load = load
+        self.at = at
+        self.may_start = asyncio.Event()
+        self.finished = asyncio.Event()
+        self.superseded = False
+        self.sending = False
+        """Once it is being sent it is never dropped, only what proves it."""
+
+
+class Dispatcher:
+    """Runs jobs. On one device one action at a time; an order that sheds goes before all others.
+
+    What sheds supersedes whatever waits on the same device: it is not sent any more, or its proof
+    is not waited for.
+    """
+
+    def __init__(
+        self,
+        *,
+        actor: Actor,
+        prover: Prover,
+        starts: Starts[Work],
+        group_of: Callable[[Device], str],
+        objection: Objection,
+        ended: Callable[[Order, Device, Result], None],
+        concurrency: int,
+        clock: Clock,
+    ) -> None:
+        self._actor = actor
+        self._prover = prover
+        self._starts = starts
+        self._group_of = group_of
+        self._objection = objection
+        self._ended = ended
+        self._clock = clock
+        self._shedding = Admission(concurrency)
+        self._others = Admission(max(1, concurrency // 4))
+        self._works: dict[str, list[Work]] = {}
+        self._tasks: asyncio.TaskGroup
+        self._news = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Orders to single devices that are not yet settled."""
+        return sum(map(len, self._works.values()))
+
+    @property
+    def waiting_starts(self) -> int:
+        """Orders that wait for the start-rate limit."""
+        return len(self._starts)
+
+    async def run(self) -> None:
+        """Let starts go at their rate, until cancelled; jobs need this to be running."""
+        async with asyncio.TaskGroup() as self._tasks:
+            while True:
+                work = self._starts.pop(self._clock.monotonic())
+                if work is not None:
+                    work.may_start.set()
+                    continue
+                await self._wait_for_start()
+
+    def submit(self, order: Order, devices: list[Device]) -> Job:
+        """Begin; follow the job for its results."""
+        now = self._clock.monotonic()
+        job = Job(order, devices, now)
+        for device in devices:
+            load = order.verb.load(order.params, device.last)
+            work = Work(job, device, load, now)
+            before = self._works.setdefault(device.id, [])
+            if load is Load.SHEDS:
+                self._supersede(device.id, before)
+            earlier = before[-1] if before and load is not Load.SHEDS else None
+            before.append(work)
+            self._tasks.create_task(self._take_to_end(work, earlier), name=f"act-{device.id}")
+        return job
+
+    # --- starts -----------------------------------------------------------------------------
+
+    async def _wait_for_start(self) -> None:
+        at = self._starts.next_at()
+        self._news.clear()
+        try:
+            wait_s = None if at is None else max(at - self._clock.monotonic(), 0.001)
+            async with asyncio.timeout(wait_s):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    async def _may_start(self, work: Work) -> None:
+        """Wait for the start-rate limit, where the order may raise the load."""
+        if work.load is Load.RAISES:
+            self._starts.put(work, self._group_of(work.device))
+            self._news.set()
+            await work.may_start.wait()
+
+    def _supersede(self, device_id: str, works: list[Work]) -> None:
+        for work in works:
+            if not work.sending:
+                work.superseded = True
+                self._starts.drop(work)
+                work.may_start.set()
+        self._prover.supersede(device_id)
+
+    # --- one device ---------------------------------------------------------------------------
+
+    async def _take_to_end(self, work: Work, earlier: Work | None) -> None:
+        device = work.device
+        try:
+            result = await self._result(work, earlier)
+        except Exception:
+            log.exception("an order failed unexpectedly", extra={"device": device.id})
+            result = _result(work, Verdict.FAILED, "internal error, see the log")
+        finally:
+            work.finished.set()
+            self._forget(work)
+        self._ended(work.job.order, device, result)
+        work.job.end(result)
+
+    async def _result(self, work: Work, earlier: Work | None) -> Result:
+        device, order = work.device, work.job.order
+        objection = self._objection(device, order)
+        if objection is not None:
+            return _result(work, Verdict.REFUSED, objection)
+        if earlier is not None:
+            await earlier.finished.wait()
+        if not work.superseded:
+            await self._may_start(work)
+        if work.superseded:
+            return _result(work, Verdict.SUPERSEDED, "not sent: another order took its place")
+        admission = self._shedding if work.load is Load.SHEDS else self._others
+        async with admission.place():
+            # It may have waited for minutes: somebody may have locked the rack since.
+            objection = self._objection(device, order)
+            if objection is not None or work.superseded:
+                verdict = Verdict.REFUSED if objection else Verdict.SUPERSEDED
+                return _result(work, verdict, objection or "not sent: another order took its place")
+            work.sending = True
+            began = self._clock.monotonic()
+            sent = await self._actor.send(device, order, work.load)
+        return await self._proven(work, sent, began)
+
+    async def _proven(self, work: Work, sent: Sent, began: float) -> Result:
+        times: dict[str, Any] = {
+            "waited_s": began - work.at,
+            "answered_s": self._clock.monotonic() - began,
+        }
+        receipt = sent.receipt
+        if receipt is None:
+            verdict = Verdict.REFUSED if sent.refused else Verdict.FAILED
+            return _result(work, verdict, sent.words, before=sent.before, **times)
+        if receipt.expectation is None:
+            refused = receipt.answer is Answer.REFUSED
+            verdict = Verdict.REFUSED if refused else Verdict.NOT_VERIFIED
+            words = (
+                sent.words if refused else f"{sent.words} (no reading of it can show the effect)"
+            )
+            return _result(work, verdict, words, sent.before, answer=receipt.answer, **times)
+        watched = receipt.expectation.watched
+        basis = sent.before if watched is Watched.READING else work.device.identity
+        shown: Shown = await self._prover.prove(work.device, receipt, basis)
+        return _result(
+            work,
+            shown.verdict,
+            sent.words,
+            sent.before,
+            shown.reading,
+            answer=receipt.answer,
+            proved_s=self._clock.monotonic() - began,
+            **times,
+        )
+
+    def _forget(self, work: Work) -> None:
+        works = self._works.get(work.device.id, [])
+        if work in works:
+            works.remove(work)
+        if not works:
+            self._works.pop(work.device.id, None)
+
+
+def _result(
+    work: Work,
+    verdict: Verdict,
+    words: str,
+    before: Reading | None = None,
+    after: Reading | None = None,
+    **times: Any,
+) -> Result:
+    device = work.device
+    return Result(
+        device_id=device.id,
+        address=device.address,
+        verdict=verdict,
+        words=words,
+        before=evidence(before if before is not None else device.last),
+        after=evidence(after),
+        **times,
+    )

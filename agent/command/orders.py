@@ -1,0 +1,114 @@
+"""An order, what it came to on each device, and the job that follows it over many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from agent.command.effects import Verdict
+from agent.command.verbs import Verb
+from agent.fleet.inventory import Device
+from drivers.actions import Answer
+from drivers.model import MinerReading, Reading, State
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants done."""
+
+    id: str
+    verb: Verb
+    params: Any
+    who: str
+    """The sender: `local:<user>`, or the key of a signed command."""
+    target: str = ""
+    """As the sender wrote it."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reading shows that bears on an action."""
+
+    at: datetime
+    state: State
+    hashrate_ths: float | None = None
+    power_w: float | None = None
+    power_source: str | None = None
+    power_limit_w: float | None = None
+    mode: str | None = None
+    pools: tuple[str, ...] | None = None
+
+
+def evidence(reading: Reading | None) -> Evidence | None:
+    """The evidence in a reading; pool passwords are in none."""
+    if reading is None:
+        return None
+    if not isinstance(reading, MinerReading):
+        return Evidence(at=reading.taken_at, state=reading.state)
+    return Evidence(
+        at=reading.taken_at,
+        state=reading.state,
+        hashrate_ths=reading.hashrate_ths,
+        power_w=reading.power_w,
+        power_source=reading.power_source,
+        power_limit_w=reading.power_limit_w,
+        mode=reading.preset or reading.mode,
+        pools=reading.pool_targets,
+    )
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order ended on one device."""
+
+    device_id: str
+    address: str
+    verdict: Verdict
+    words: str
+    """The device's own, or why nothing was sent."""
+    answer: Answer | None = None
+    before: Evidence | None = None
+    after: Evidence | None = None
+    waited_s: float = 0.0
+    """From the order to its dispatch to this device."""
+    answered_s: float | None = None
+    """From the dispatch to the device's answer."""
+    proved_s: float | None = None
+    """From the dispatch to the reading that settled it."""
+
+
+class Job:
+    """An order on its way through many devices."""
+
+    def __init__(self, order: Order, devices: list[Device], at: float) -> None:
+        self.order = order
+        self.devices = devices
+        self.begun_at = at
+        self.results: list[Result] = []
+        self.verdicts: Counter[Verdict] = Counter()
+        self._news = asyncio.Event()
+
+    @property
+    def done(self) -> bool:
+        """True when every device has its verdict."""
+        return len(self.results) >= len(self.devices)
+
+    def end(self, result: Result) -> None:
+        """Note how it ended on one device."""
+        self.results.append(result)
+        self.verdicts[result.verdict] += 1
+        self._news.set()
+
+    async def follow(self) -> AsyncIterator[Result]:
+        """Every result, as it comes."""
+        shown = 0
+        while True:
+            while shown < len(self.results):
+                shown += 1
+                yield self.results[shown - 1]
+            if self.done:
+                return
+            self._news.clear()
+            await self._news.wait()

@@ -1,0 +1,155 @@
+"""Waits for the readings that prove actions, and has devices looked at when that is due."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from agent.command.effects import Proof, Verdict
+from agent.fleet.inventory import Device
+from agent.fleet.lane import Lane
+from agent.fleet.turn import Preempted
+from drivers.actions import Receipt, Seen, Watched
+from drivers.api import Clock
+from drivers.errors import DriverError
+from drivers.model import Identity, Reading
+
+log = logging.getLogger("stoker.prover")
+
+TICK_S = 0.05
+FIRST_GAP_S = 1.0
+LONGEST_GAP_S = 15.0
+GROWTH = 1.6
+"""Looks come further and further apart: what did not show in ten seconds may take minutes."""
+IDENTIFIERS = 16
+
+
+class Shown(NamedTuple):
+    """The verdict, and the reading that settled it or came last."""
+
+    verdict: Verdict
+    reading: Reading | None
+
+
+class _Pending:
+    __slots__ = ("acted_at", "device", "gap_s", "last", "outcome", "proof")
+
+    def __init__(
+        self, device: Device, proof: Proof, acted_at: float, outcome: asyncio.Future[Shown]
+    ) -> None:
+        self.device = device
+        self.proof = proof
+        self.acted_at = acted_at
+        self.gap_s = FIRST_GAP_S
+        self.outcome = outcome
+        self.last: Reading | None = None
+
+
+class Prover:
+    """One proof at a time for each device."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        look: Callable[[Device], None],
+        reidentify: Callable[[Device], Awaitable[Identity]],
+    ) -> None:
+        self._clock = clock
+        self._look = look
+        self._reidentify = reidentify
+        self._pending: dict[str, _Pending] = {}
+        self._due: list[tuple[float, int, _Pending]] = []
+        self._numbers = itertools.count()
+        self._news = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    async def prove(self, device: Device, receipt: Receipt, before: Seen) -> Shown:
+        """Wait for the proof of an action that was just ordered; a receipt without one has none."""
+        if receipt.expectation is None:
+            return Shown(Verdict.NOT_VERIFIED, None)
+        proof = Proof(receipt, before, self._clock.monotonic())
+        outcome: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
+        pending = _Pending(device, proof, self._clock.now(), outcome)
+        self.supersede(device.id)
+        self._pending[device.id] = pending
+        self._plan(pending, proof.look_at)
+        try:
+            return await outcome
+        finally:
+            if self._pending.get(device.id) is pending:
+                del self._pending[device.id]
+
+    def supersede(self, device_id: str) -> None:
+        """End the proof that a device waits for: something else is done to it."""
+        pending = self._pending.get(device_id)
+        if pending is not None:
+            self._settle(pending, Verdict.SUPERSEDED)
+
+    def observe(self, device: Device, reading: Reading) -> None:
+        """Take a reading of a device whose identity is certain."""
+        pending = self._pending.get(device.id)
+        if pending is None or pending.proof.wanted.watched is not Watched.READING:
+            return
+        # Taken, not begun: readings and actions never overlap, a device has one turn at a time.
+        if reading.taken_at.timestamp() < pending.acted_at:
+            return
+        pending.last = reading
+        self._judge(pending, reading)
+
+    async def run(self) -> None:
+        """Have devices looked at, and end what is not proved in time, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._identify = Lane("reidentify", IDENTIFIERS, self._watch_identity, group)
+            while True:
+                if not self._due:
+                    self._news.clear()
+                    await self._news.wait()
+                now = self._clock.monotonic()
+                while self._due and self._due[0][0] <= now:
+                    self._attend(heapq.heappop(self._due)[2], now)
+                await asyncio.sleep(TICK_S)
+
+    def _attend(self, pending: _Pending, now: float) -> None:
+        if pending.outcome.done():
+            return
+        if now >= pending.proof.until:
+            self._settle(pending, pending.proof.end())
+            return
+        if pending.proof.wanted.watched is Watched.IDENTITY:
+            self._identify.put(pending)
+        else:
+            self._look(pending.device)
+        self._plan(pending, min(now + pending.gap_s, pending.proof.until))
+        pending.gap_s = min(pending.gap_s * GROWTH, LONGEST_GAP_S)
+
+    async def _watch_identity(self, pending: _Pending) -> None:
+        if pending.outcome.done():
+            return
+        try:
+            identity = await self._reidentify(pending.device)
+        except (DriverError, Preempted) as error:
+            log.debug("not identified: %s", error, extra={"device": pending.device.id})
+        except Exception:
+            log.exception("identifying failed", extra={"device": pending.device.id})
+        else:
+            if identity.id == pending.device.id:
+                self._judge(pending, identity)
+
+    def _judge(self, pending: _Pending, seen: Seen) -> None:
+        verdict = pending.proof.see(seen, self._clock.monotonic())
+        if verdict is not None:
+            self._settle(pending, verdict)
+
+    def _settle(self, pending: _Pending, verdict: Verdict) -> None:
+        if not pending.outcome.done():
+            pending.outcome.set_result(Shown(verdict, pending.last))
+
+    def _plan(self, pending: _Pending, at: float) -> None:
+        heapq.heappush(self._due, (at, next(self._numbers), pending))
+        self._news.set()

@@ -1,0 +1,260 @@
+"""What can be ordered: a table of verbs, each with its parameters, its danger and its load.
+
+A verb is one row. The parameters are a struct, so that whoever sends them is told what is wrong
+with them; the load says whether the verb may raise what the site draws (then it obeys the
+start-rate limit), or sheds it (then it never waits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from drivers.actions import Receipt
+from drivers.capabilities import PoolSetting
+from drivers.model import MinerReading, Reading, State
+
+
+class Load(StrEnum):
+    """What a verb does to the power that a device draws."""
+
+    SHEDS = "sheds"
+    RAISES = "raises"
+    """Or may raise: what is not known counts as raised."""
+    KEEPS = "keeps"
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of a verb; this one takes none."""
+
+
+Percent = Annotated[float, Meta(gt=0, le=100)]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class Limit(Params, frozen=True):
+    """A power in watts, of one device."""
+
+    watts: Annotated[float, Meta(gt=0, le=1_000_000)]
+
+
+class Share(Params, frozen=True):
+    """A share of full power; 100 ends it."""
+
+    percent: Percent
+
+
+class Preset(Params, frozen=True):
+    """One of the machine's own presets."""
+
+    preset: Word
+
+
+class Mode(Params, frozen=True):
+    """One of the firmware's power modes."""
+
+    mode: Word
+
+
+class Pool(Params, frozen=True):
+    """A pool to work for."""
+
+    url: Annotated[str, Meta(pattern=r"^[a-z0-9+]{3,20}://[^\s\"'`|;,\\]{1,200}\Z")]
+    user: Annotated[str, Meta(pattern=r"^[^\s\"'`|;,\\]{1,120}\Z")]
+    password: Annotated[str, Meta(pattern=r"^[^\s\"'`|;,\\]{0,64}\Z")] = "x"  # noqa: S105
+
+    def __repr__(self) -> str:
+        return f"Pool(url={self.url!r}, user={self.user!r}, password=...)"
+
+
+class Pools(Params, frozen=True):
+    """All pools, the first one first."""
+
+    pools: Annotated[tuple[Pool, ...], Meta(min_length=1, max_length=3)]
+
+
+class Switch(Params, frozen=True):
+    """On or off."""
+
+    on: bool
+
+
+class Fans(Params, frozen=True):
+    """A fixed duty; without one the firmware decides."""
+
+    percent: Percent | None = None
+
+
+class Temperature(Params, frozen=True):
+    """The temperature that the fan control keeps."""
+
+    celsius: Annotated[float, Meta(ge=20, le=100)]
+
+
+class Hostname(Params, frozen=True):
+    """A name in the network."""
+
+    hostname: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")]
+
+
+class Verb(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that can be ordered."""
+
+    name: str
+    action: str
+    """The driver's method, and its name among the capabilities."""
+    params: type[Params] = Params
+    call: Callable[[Any, Any], Awaitable[Receipt]]
+    load: Callable[[Any, Reading | None], Load]
+    repeatable: bool = True
+    """Whether a repeat is harmless: the verb names a state, not a deed."""
+    dangerous: bool = False
+    """Off unless the local configuration names it."""
+    past_locks: bool = False
+    """Whether it reaches devices that are locked: it starts and switches nothing."""
+
+
+def _sheds(_params: Any, _reading: Reading | None) -> Load:
+    return Load.SHEDS
+
+
+def _raises(_params: Any, _reading: Reading | None) -> Load:
+    return Load.RAISES
+
+
+def _keeps(_params: Any, _reading: Reading | None) -> Load:
+    return Load.KEEPS
+
+
+def _limit_load(params: Limit, reading: Reading | None) -> Load:
+    """A limit at or below the one in force, or below what is drawn now, sheds."""
+    if not isinstance(reading, MinerReading):
+        return Load.RAISES
+    known = [w for w in (reading.power_limit_w, reading.power_w) if w is not None]
+    if reading.state is not State.SLEEPING and any(params.watts <= watts for watts in known):
+        return Load.SHEDS
+    return Load.RAISES
+
+
+def _share_load(params: Share, reading: Reading | None) -> Load:
+    """A share at or below the one in force sheds; no machine is held above its full power."""
+    held = reading.throttle_percent if isinstance(reading, MinerReading) else None
+    return Load.SHEDS if params.percent <= (held or 100.0) and params.percent < 100 else Load.RAISES
+
+
+def _pools_load(_params: Pools, reading: Reading | None) -> Load:
+    """A machine that works goes on working; one without work may find some."""
+    works = reading is not None and reading.state is State.MINING
+    return Load.KEEPS if works else Load.RAISES
+
+
+def _settings(params: Pools) -> list[PoolSetting]:
+    return [PoolSetting(pool.url, pool.user, pool.password) for pool in params.pools]
+
+
+_ROWS = (
+    Verb(
+        name="mining.pause",
+        action="pause",
+        call=lambda driver, _: driver.pause(),
+        load=_sheds,
+        past_locks=True,
+    ),
+    Verb(
+        name="mining.resume",
+        action="resume",
+        call=lambda driver, _: driver.resume(),
+        load=_raises,
+    ),
+    Verb(
+        name="mining.restart",
+        action="restart_mining",
+        call=lambda driver, _: driver.restart_mining(),
+        load=_raises,
+        repeatable=False,
+    ),
+    Verb(
+        name="device.reboot",
+        action="reboot",
+        call=lambda driver, _: driver.reboot(),
+        load=_raises,
+        repeatable=False,
+    ),
+    Verb(
+        name="power.limit",
+        action="limit_power",
+        params=Limit,
+        call=lambda driver, params: driver.limit_power(params.watts),
+        load=_limit_load,
+    ),
+    Verb(
+        name="power.throttle",
+        action="throttle",
+        params=Share,
+        call=lambda driver, params: driver.throttle(params.percent),
+        load=_share_load,
+    ),
+    Verb(
+        name="power.preset",
+        action="choose_preset",
+        params=Preset,
+        call=lambda driver, params: driver.choose_preset(params.preset),
+        load=_raises,
+    ),
+    Verb(
+        name="power.mode",
+        action="set_mode",
+        params=Mode,
+        call=lambda driver, params: driver.set_mode(params.mode),
+        load=_raises,
+    ),
+    Verb(
+        name="pools.set",
+        action="set_pools",
+        params=Pools,
+        call=lambda driver, params: driver.set_pools(_settings(params)),
+        load=_pools_load,
+    ),
+    Verb(
+        name="locate",
+        action="locate",
+        params=Switch,
+        call=lambda driver, params: driver.locate(on=params.on),
+        load=_keeps,
+        past_locks=True,
+    ),
+    Verb(
+        name="fans.set",
+        action="set_fan_duty",
+        params=Fans,
+        call=lambda driver, params: driver.set_fan_duty(params.percent),
+        load=_keeps,
+    ),
+    Verb(
+        name="temperature.set",
+        action="set_temp_target",
+        params=Temperature,
+        call=lambda driver, params: driver.set_temp_target(params.celsius),
+        load=_keeps,
+    ),
+    Verb(
+        name="hostname.set",
+        action="set_hostname",
+        params=Hostname,
+        call=lambda driver, params: driver.set_hostname(params.hostname),
+        load=_keeps,
+    ),
+    Verb(
+        name="device.factory_reset",
+        action="factory_reset",
+        call=lambda driver, _: driver.factory_reset(),
+        load=_raises,
+        repeatable=False,
+        dangerous=True,
+    ),
+)
+VERBS: dict[str, Verb] = {verb.name: verb for verb in _ROWS}
