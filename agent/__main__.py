@@ -10,7 +10,10 @@ from importlib import import_module
 from agent import __version__
 from agent.errors import EXIT_CONFIG, AgentError, ConfigError
 
-COMMANDS = ("run", "demo", "sim", "scan", "read", "watch", "status", "check_config")
+COMMANDS = (
+    *("run", "demo", "sim", "scan", "read", "act", "lock", "unlock", "watch", "status"),
+    "check_config",
+)
 """Modules of `agent.cli`, each with `add_parser`."""
 EXIT_FAILED = 1
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,16 +16,18 @@ import msgspec
 
 from agent import process, sdnotify
 from agent.clock import SystemClock
-from agent.config import locations
+from agent.command.control import Control
+from agent.command.desk import Desk
+from agent.config import locations, logins
 from agent.config.schema import Config
-from agent.errors import AgentError
 from agent.fleet.discovery import Discovery
+from agent.fleet.findings import Findings
 from agent.fleet.hostwatch import HostWatch
 from agent.fleet.inventory import Inventory, Known
 from agent.fleet.poller import Poller
 from agent.fleet.reach import Reach
 from agent.fleet.registrar import Registrar
-from agent.local.protocol import Request
+from agent.local.reads import Reads
 from agent.local.server import ControlServer, Watchers
 from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
@@ -36,12 +37,14 @@ from agent.telemetry.feed import Feed
 from agent.telemetry.outbox import Outbox
 from agent.telemetry.publisher import Publisher
 from agent.telemetry.statements import Boot, Statements
-from drivers.api import Endpoint, Memory
-from drivers.probe import Finding, identify, probe
+from drivers.api import Credential, Endpoint, Memory
+from drivers.probe import Finding
 from drivers.registry import DRIVERS, create
 
 log = logging.getLogger("stoker")
 
+LOOKS_PER_ORDER = 8
+"""Descriptors for each order under way: itself, looks at its effect, and those that hang."""
 DRAIN_S = 2.0
 """How long a stopping agent waits for the broker to take what is still here."""
 
@@ -89,6 +92,7 @@ class Agent:
             config.polling.concurrency
             + config.polling.suspect_concurrency
             + config.discovery.concurrency
+            + config.control.concurrency * LOOKS_PER_ORDER
         )
         self.database = await self._stack.enter_async_context(
             Database(Path(config.node.state_dir) / "state.db")
@@ -113,6 +117,7 @@ class Agent:
         )
         self._build_session()
         await self._build_fleet()
+        await self._build_control()
         self._build_local()
 
     def _build_session(self) -> None:
@@ -140,8 +145,17 @@ class Agent:
         self.inventory = Inventory(locate=lambda address, mac: self._locate(places, address, mac))
         for record in await self.database.devices():
             self.inventory.remember(msgspec.msgpack.decode(record, type=Known))
+        self._logins = logins.load(config.credentials)
+        self.findings = Findings()
         self.reach = await self._stack.enter_async_context(
-            Reach(config.range, clock, self._memory, config.polling.deadline_s)
+            Reach(
+                config.range,
+                clock,
+                self._memory,
+                config.polling.deadline_s,
+                self._credentials,
+                lambda endpoint, factory: self.findings.login(endpoint.address, factory=factory),
+            )
         )
         per_second = config.discovery.per_second
         self.registrar = Registrar(self.inventory, clock, self.feed, self.reach.context, per_second)
@@ -156,15 +170,36 @@ class Agent:
         self.statements.inventory = self.inventory
         self.statements.poller = self.poller
         self.statements.discovery = self.discovery
+        self.statements.findings = self.findings
+
+    async def _build_control(self) -> None:
+        self.control = Control(
+            self.config.control,
+            inventory=self.inventory,
+            poller=self.poller,
+            registrar=self.registrar,
+            clock=self._clock,
+            store=self.database,
+            locks=await self.database.locks(),
+            tell=self.feed.event,
+        )
+        self.statements.control = self.control.mode
 
     def _build_local(self) -> None:
         self.watchers = Watchers()
         self.feed.show = self.watchers.show
+        desk = Desk(self.control)
         self.local = ControlServer(
             Path(self.config.node.control_socket),
             self.statements.overview,
-            self._read,
+            Reads(self.inventory, self.poller, self.reach).read,
             self.watchers,
+            {
+                "act": lambda ask, who: desk.act(ask.target, ask.verb, ask.params, who),
+                "lock": lambda ask, who: desk.lock(ask.target, ask.reason, who),
+                "unlock": lambda ask, who: desk.unlock(ask.target, who),
+                "locks": lambda _ask, _who: desk.locks(),
+            },
         )
         self.host = HostWatch(
             self.config.telemetry.host_interval_s, self._clock, self.feed, self.statements.host_read
@@ -174,6 +209,7 @@ class Agent:
         searching = [("discovery", self.discovery.run())] if self.config.discovery.enabled else []
         return [
             *searching,
+            *self.control.parts(),
             ("store", self.database.run()),
             ("registrar", self.registrar.run()),
             ("poller", self.poller.run()),
@@ -209,6 +245,17 @@ class Agent:
     def _memory(self, endpoint: Endpoint) -> Memory:
         return self.database.memory(lambda: self._id_at(endpoint))
 
+    def _credentials(self, endpoint: Endpoint) -> Sequence[Credential]:
+        """What the operator configured for a device, looked up when it is needed."""
+        device = self.inventory.at(endpoint.address)
+        place = device.location if device else self.inventory.locate(endpoint.address, None)
+        places = msgspec.structs.asdict(place)
+        return self._logins.of(
+            device.id if device else endpoint.provisional_id,
+            endpoint.address,
+            {**{key: str(places[key]) for key in locations.PLACES if places[key]}, **place.tags},
+        )
+
     def _id_at(self, endpoint: Endpoint) -> str:
         device = self.inventory.at(endpoint.address)
         return device.id if device else endpoint.provisional_id
@@ -234,32 +281,3 @@ class Agent:
             device = self.inventory.restore(finding, known.since)
             self.feed.settled(device)
             self.poller.add(device)
-
-    async def _read(self, request: Request) -> bytes:
-        """Read one device for a person on this host."""
-        address = str(request.address)
-        device = self.inventory.at(address)
-        special = request.driver or request.ports
-        if device is not None and not special:
-            reading = await self.poller.read_now(device)
-            return msgspec.json.encode({"identity": device.identity, "reading": reading})
-        # One connection at a time, also where the device is read in another way than usual.
-        async with device.turn if device else contextlib.nullcontext():
-            return await self._read_otherwise(address, request)
-
-    async def _read_otherwise(self, address: str, request: Request) -> bytes:
-        """Read what is not in the inventory, or not as the inventory has it."""
-        usual = self.reach.endpoint(address)
-        if usual is None:
-            raise AgentError(f"{address} is in none of this agent's ranges")
-        context = self.reach.context(usual)
-        endpoint = msgspec.structs.replace(usual, address=address, **request.ports)
-        if request.driver is None:
-            finding = await probe(endpoint, context)
-        else:
-            finding = await identify(request.driver, endpoint, context)
-        try:
-            sample = await finding.driver.read()
-        finally:
-            await finding.driver.close()
-        return msgspec.json.encode({"identity": finding.identity, "reading": sample.reading})

@@ -144,6 +144,10 @@ class Web(Protocol):
         ...
 
 
+def _unnoted(_endpoint: Endpoint, _factory: bool) -> None:
+    """Where nobody counts logins."""
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a driver is given at birth; it owns none of it."""
 
@@ -153,6 +157,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     credentials: Callable[[Endpoint], Sequence[Credential]]
     """What the operator configured for this device, to be tried before the factory's own."""
     memory: Memory
+    note_login: Callable[[Endpoint, bool], None] = _unnoted
+    """Told of each login that opened, and whether the password was the factory's."""
     deadline_s: float = 5.0
     """How long one whole `read` or one step of `identify` may take."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from agent.command.actor import Actor, Sent
 from agent.command.admission import Admission
+from agent.command.drift import Drift
 from agent.command.effects import Verdict
 from agent.command.orders import Job, Order, Result, evidence
 from agent.command.prover import Prover, Shown
@@ -21,8 +21,21 @@ from drivers.model import Reading
 
 log = logging.getLogger("stoker.dispatcher")
 
-Objection = Callable[[Device, Order], str | None]
-"""Why an order may not go to a device; None where it may."""
+
+class Rules(Protocol):
+    """What the dispatcher is held to, and whom it tells."""
+
+    def objection(self, device: Device, order: Order) -> str | None:
+        """Why an order may not go to a device; None where it may."""
+
+    def start_group(self, device: Device) -> str:
+        """What a device shares with others that must not start together."""
+
+    def ended(self, order: Order, device: Device, result: Result) -> None:
+        """Take note of how an order ended on a device."""
+
+    def finished(self, job: Job) -> None:
+        """Take note of how it ended on all of them."""
 
 
 class Work:
@@ -52,19 +65,17 @@ class Dispatcher:
         *,
         actor: Actor,
         prover: Prover,
+        drift: Drift,
         starts: Starts[Work],
-        group_of: Callable[[Device], str],
-        objection: Objection,
-        ended: Callable[[Order, Device, Result], None],
+        rules: Rules,
         concurrency: int,
         clock: Clock,
     ) -> None:
         self._actor = actor
         self._prover = prover
+        self._drift = drift
         self._starts = starts
-        self._group_of = group_of
-        self._objection = objection
-        self._ended = ended
+        self._rules = rules
         self._clock = clock
         self._shedding = Admission(concurrency)
         self._others = Admission(max(1, concurrency // 4))
@@ -104,7 +115,13 @@ class Dispatcher:
             earlier = before[-1] if before and load is not Load.SHEDS else None
             before.append(work)
             self._tasks.create_task(self._take_to_end(work, earlier), name=f"act-{device.id}")
+        self._tasks.create_task(self._finish(job), name=f"job-{order.id}")
         return job
+
+    async def _finish(self, job: Job) -> None:
+        async for _ in job.follow():
+            pass
+        self._rules.finished(job)
 
     # --- starts -----------------------------------------------------------------------------
 
@@ -121,7 +138,7 @@ class Dispatcher:
     async def _may_start(self, work: Work) -> None:
         """Wait for the start-rate limit, where the order may raise the load."""
         if work.load is Load.RAISES:
-            self._starts.put(work, self._group_of(work.device))
+            self._starts.put(work, self._rules.start_group(work.device))
             self._news.set()
             await work.may_start.wait()
 
@@ -145,12 +162,12 @@ class Dispatcher:
         finally:
             work.finished.set()
             self._forget(work)
-        self._ended(work.job.order, device, result)
+        self._rules.ended(work.job.order, device, result)
         work.job.end(result)
 
     async def _result(self, work: Work, earlier: Work | None) -> Result:
         device, order = work.device, work.job.order
-        objection = self._objection(device, order)
+        objection = self._rules.objection(device, order)
         if objection is not None:
             return _result(work, Verdict.REFUSED, objection)
         if earlier is not None:
@@ -162,11 +179,13 @@ class Dispatcher:
         admission = self._shedding if work.load is Load.SHEDS else self._others
         async with admission.place():
             # It may have waited for minutes: somebody may have locked the rack since.
-            objection = self._objection(device, order)
+            objection = self._rules.objection(device, order)
             if objection is not None or work.superseded:
                 verdict = Verdict.REFUSED if objection else Verdict.SUPERSEDED
                 return _result(work, verdict, objection or "not sent: another order took its place")
             work.sending = True
+            if order.verb.aspect is not None:
+                self._drift.release(device.id, order.verb.aspect)
             began = self._clock.monotonic()
             sent = await self._actor.send(device, order, work.load)
         return await self._proven(work, sent, began)
@@ -190,6 +209,9 @@ class Dispatcher:
         watched = receipt.expectation.watched
         basis = sent.before if watched is Watched.READING else work.device.identity
         shown: Shown = await self._prover.prove(work.device, receipt, basis)
+        verb = work.job.order.verb
+        if shown.verdict.good and verb.aspect is not None:
+            self._drift.hold(work.device.id, verb.aspect, verb.name, receipt.expectation)
         return _result(
             work,
             shown.verdict,

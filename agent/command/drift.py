@@ -1,45 +1,45 @@
-"""Effects that were proved, and are seen to be gone later: a firmware that forgets, a rival hand."""
+"""Effects that were proved and are gone later: a firmware that forgets, a rival hand. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from drivers.actions import Expectation, Receipt, Relation, Watched, is_denied
+from drivers.actions import Expectation, Relation, Watched, is_denied
 from drivers.model import Reading
 
 _RELATIVE = frozenset({Relation.AT_MOST_OF_BEFORE, Relation.BELOW_BEFORE})
 
 
 class Drift:
-    """Remembers by device and verb what was proved, until a reading shows the contrary."""
+    """Remembers what was proved of each device, aspect by aspect, until a reading shows otherwise.
+
+    An aspect (sleep, power, pools ...) is what verbs that replace each other's effects share.
+    """
 
     def __init__(self, tell: Callable[[str, str], None]) -> None:
         self._tell = tell
         """Called with device id and verb when a proved effect is gone."""
-        self._held: dict[str, dict[str, Expectation]] = {}
+        self._held: dict[str, dict[str, tuple[str, Expectation]]] = {}
 
-    def hold(self, device_id: str, verb: str, receipt: Receipt, replaces: tuple[str, ...]) -> None:
-        """Remember an effect; `replaces` are verbs whose effects it ends (resume ends pause)."""
-        held = self._held.setdefault(device_id, {})
-        for other in replaces:
-            held.pop(other, None)
-        wanted = receipt.expectation
-        if wanted is not None and _lasts(wanted):
-            held[verb] = wanted
-        if not held:
-            del self._held[device_id]
+    def hold(self, device_id: str, aspect: str, verb: str, wanted: Expectation) -> None:
+        """Remember an effect that has been proved."""
+        if _lasts(wanted):
+            self._held.setdefault(device_id, {})[aspect] = verb, wanted
+
+    def release(self, device_id: str, aspect: str) -> None:
+        """Forget an effect: something else is wanted now."""
+        held = self._held.get(device_id)
+        if held is not None:
+            held.pop(aspect, None)
+            if not held:
+                del self._held[device_id]
 
     def observe(self, device_id: str, reading: Reading) -> None:
-        """Hold a reading against what was proved."""
-        held = self._held.get(device_id)
-        if held is None:
-            return
-        gone = [verb for verb, wanted in held.items() if is_denied(wanted, reading, reading)]
-        for verb in gone:
-            del held[verb]
-            self._tell(device_id, verb)
-        if not held:
-            del self._held[device_id]
+        """Hold a reading against what was proved; what is gone is told once."""
+        for aspect, (verb, wanted) in list(self._held.get(device_id, {}).items()):
+            if is_denied(wanted, reading, reading):
+                self.release(device_id, aspect)
+                self._tell(device_id, verb)
 
 
 def _lasts(wanted: Expectation) -> bool:

@@ -6,7 +6,7 @@ it holds, outlives restarts, and is lifted on the spot.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 
 import msgspec
@@ -42,7 +42,7 @@ class Locks:
         for record in kept:
             self._enter(msgspec.msgpack.decode(record, type=Lock))
 
-    def __iter__(self) -> Iterable[Lock]:
+    def __iter__(self) -> Iterator[Lock]:
         return iter(self._locks.values())
 
     def __len__(self) -> int:

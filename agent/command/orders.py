@@ -88,7 +88,7 @@ class Job:
         self.begun_at = at
         self.results: list[Result] = []
         self.verdicts: Counter[Verdict] = Counter()
-        self._news = asyncio.Event()
+        self._news: asyncio.Future[None] | None = None
 
     @property
     def done(self) -> bool:
@@ -99,7 +99,12 @@ class Job:
         """Note how it ended on one device."""
         self.results.append(result)
         self.verdicts[result.verdict] += 1
-        self._news.set()
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    def counts(self) -> dict[str, int]:
+        """How many devices came to each verdict."""
+        return {str(verdict): count for verdict, count in self.verdicts.most_common()}
 
     async def follow(self) -> AsyncIterator[Result]:
         """Every result, as it comes."""
@@ -110,5 +115,6 @@ class Job:
                 yield self.results[shown - 1]
             if self.done:
                 return
-            self._news.clear()
-            await self._news.wait()
+            if self._news is None or self._news.done():
+                self._news = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._news)  # others may be waiting for the same

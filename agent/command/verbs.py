@@ -110,6 +110,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     params: type[Params] = Params
     call: Callable[[Any, Any], Awaitable[Receipt]]
     load: Callable[[Any, Reading | None], Load]
+    aspect: str | None = None
+    """What of the device it sets: verbs of one aspect replace each other's effects."""
     repeatable: bool = True
     """Whether a repeat is harmless: the verb names a state, not a deed."""
     dangerous: bool = False
@@ -159,6 +161,7 @@ def _settings(params: Pools) -> list[PoolSetting]:
 _ROWS = (
     Verb(
         name="mining.pause",
+        aspect="sleep",
         action="pause",
         call=lambda driver, _: driver.pause(),
         load=_sheds,
@@ -166,6 +169,7 @@ _ROWS = (
     ),
     Verb(
         name="mining.resume",
+        aspect="sleep",
         action="resume",
         call=lambda driver, _: driver.resume(),
         load=_raises,
@@ -186,6 +190,7 @@ _ROWS = (
     ),
     Verb(
         name="power.limit",
+        aspect="power",
         action="limit_power",
         params=Limit,
         call=lambda driver, params: driver.limit_power(params.watts),
@@ -193,6 +198,7 @@ _ROWS = (
     ),
     Verb(
         name="power.throttle",
+        aspect="power",
         action="throttle",
         params=Share,
         call=lambda driver, params: driver.throttle(params.percent),
@@ -200,6 +206,7 @@ _ROWS = (
     ),
     Verb(
         name="power.preset",
+        aspect="power",
         action="choose_preset",
         params=Preset,
         call=lambda driver, params: driver.choose_preset(params.preset),
@@ -207,6 +214,7 @@ _ROWS = (
     ),
     Verb(
         name="power.mode",
+        aspect="power",
         action="set_mode",
         params=Mode,
         call=lambda driver, params: driver.set_mode(params.mode),
@@ -214,6 +222,7 @@ _ROWS = (
     ),
     Verb(
         name="pools.set",
+        aspect="pools",
         action="set_pools",
         params=Pools,
         call=lambda driver, params: driver.set_pools(_settings(params)),
@@ -229,6 +238,7 @@ _ROWS = (
     ),
     Verb(
         name="fans.set",
+        aspect="fans",
         action="set_fan_duty",
         params=Fans,
         call=lambda driver, params: driver.set_fan_duty(params.percent),
@@ -236,6 +246,7 @@ _ROWS = (
     ),
     Verb(
         name="temperature.set",
+        aspect="temperature",
         action="set_temp_target",
         params=Temperature,
         call=lambda driver, params: driver.set_temp_target(params.celsius),

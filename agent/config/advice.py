@@ -47,6 +47,7 @@ def _about_secrets(config: Config) -> Iterator[str]:
     for key, path in (
         ("mqtt.password_file", mqtt.password_file),
         ("mqtt.tls.key_file", mqtt.tls and mqtt.tls.key_file),
+        ("credentials.file", config.credentials and config.credentials.file),
     ):
         if path and Path(path).stat().st_mode & _READABLE_BY_OTHERS:
             yield f"{key}: {path} can be read by every user of this host"

@@ -14,6 +14,7 @@ from agent.config.files import unreadable
 from agent.config.merge import Key
 from agent.config.schema import Config, Name, Section
 from agent.errors import ConfigError
+from drivers.registry import DRIVERS
 
 _S = TypeVar("_S", bound=Section)
 
@@ -70,9 +71,31 @@ def _password(config: Config, blame: Blame) -> None:
 def _credential(config: Config, blame: Blame) -> None:
     # only systemd sets the directory: check-config in a shell can not know the credential
     directory = os.environ.get(CREDENTIALS)
-    name = config.mqtt.password_credential
-    if name and directory and (problem := unreadable(f"{directory}/{name}")):
-        raise blame.error(("mqtt", "password_credential"), f"{directory}/{name}: {problem}")
+    devices = config.credentials
+    if devices and (devices.file is None) == (devices.credential is None):
+        raise blame.error(("credentials",), "give either file or credential")
+    named: list[tuple[Key, str | None]] = [
+        (("mqtt", "password_credential"), config.mqtt.password_credential),
+        (("credentials", "credential"), devices.credential if devices else None),
+    ]
+    for key, name in named:
+        if name and directory and (problem := unreadable(f"{directory}/{name}")):
+            raise blame.error(key, f"{directory}/{name}: {problem}")
+
+
+def _allowed(config: Config, blame: Blame) -> None:
+    for at, allow in enumerate(config.control.allow):
+        for position, text in enumerate(allow.addresses):
+            try:
+                ranges.parse(text)
+            except ranges.RangeError as error:
+                raise blame.error(
+                    ("control", "allow", at, "addresses", position), str(error)
+                ) from None
+        for position, driver in enumerate(allow.drivers):
+            if driver not in DRIVERS:
+                problem = f"no driver is called {driver!a}; there are {', '.join(sorted(DRIVERS))}"
+                raise blame.error(("control", "allow", at, "drivers", position), problem)
 
 
 def _key_pair(config: Config, blame: Blame) -> None:
@@ -90,6 +113,8 @@ def _files(config: Config, blame: Blame) -> None:
         named += [(("mqtt", "tls", key), path) for key, path in pairs]
     if config.locations:
         named.append((("locations", "file"), config.locations.file))
+    if config.credentials:
+        named.append((("credentials", "file"), config.credentials.file))
     for key, path in named:
         if path is not None and (problem := unreadable(path)):
             raise blame.error(key, f"{path}: {problem}")
@@ -128,6 +153,7 @@ _RULES: tuple[Callable[[Config, Blame], None], ...] = (
     _key_pair,
     _files,
     _ranges,
+    _allowed,
 )
 
 
@@ -140,8 +166,11 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
         tls = _absolute(mqtt.tls, base, "ca_file", "cert_file", "key_file")
         mqtt = msgspec.structs.replace(mqtt, tls=tls)
     locations = config.locations and _absolute(config.locations, base, "file")
+    credentials = config.credentials and _absolute(config.credentials, base, "file")
     node = _absolute(config.node, base, "state_dir", "control_socket")
-    return msgspec.structs.replace(config, node=node, mqtt=mqtt, locations=locations)
+    return msgspec.structs.replace(
+        config, node=node, mqtt=mqtt, locations=locations, credentials=credentials
+    )
 
 
 def _absolute(section: _S, base: Path, *keys: str) -> _S:

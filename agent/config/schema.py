@@ -34,6 +34,23 @@ Interface = Annotated[
     str, Meta(pattern=r"^[^\s/]{1,15}\Z", description="the name of a network interface")
 ]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+VerbName = Literal[
+    "mining.pause",
+    "mining.resume",
+    "mining.restart",
+    "device.reboot",
+    "power.limit",
+    "power.throttle",
+    "power.preset",
+    "power.mode",
+    "pools.set",
+    "locate",
+    "fans.set",
+    "temperature.set",
+    "hostname.set",
+    "device.factory_reset",
+]
+"""What can be ordered; `agent.command.verbs` has a row for each, and a test holds the two equal."""
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 PerSecond = Annotated[float, Meta(gt=0, le=100_000)]
 
@@ -126,7 +143,7 @@ class Allow(Section, frozen=True, kw_only=True):
     makes: tuple[str, ...] = ()
     drivers: tuple[str, ...] = ()
     """Drivers whose orders were proved in a simulator only act where they are named here."""
-    verbs: tuple[str, ...] = ()
+    verbs: tuple[VerbName, ...] = ()
     """Dangerous verbs are allowed only where they are named here."""
 
 

@@ -109,7 +109,7 @@ class Inventory:
     """The devices of this node, by address and by id."""
 
     def __init__(self, locate: Locate) -> None:
-        self._locate = locate
+        self.locate = locate
         self._by_address: dict[str, Device] = {}
         self._by_id: dict[str, Device] = {}
         self._known: dict[str, Known] = {}
@@ -148,9 +148,7 @@ class Inventory:
 
     def restore(self, finding: Finding, since: float) -> Device:
         """Place a device where a former run left it; nothing has been seen of it yet."""
-        device = Device(
-            finding, self._locate(finding.endpoint.address, finding.identity.mac), since
-        )
+        device = Device(finding, self.locate(finding.endpoint.address, finding.identity.mac), since)
         self._by_address[device.address] = device
         self._by_id[device.id] = device
         return device
@@ -163,7 +161,7 @@ class Inventory:
             return self._confirm(here, finding, now)
         events = self._events_of_arrival(finding, here, now)
         displaced = self._displace(finding, here)
-        device = Device(finding, self._locate(address, finding.identity.mac), now)
+        device = Device(finding, self.locate(address, finding.identity.mac), now)
         self._by_address[address] = device
         self._by_id[device.id] = device
         self._note(device.known)
@@ -223,7 +221,7 @@ class Inventory:
             text = f"{was_here} stood here; what answers now does not show who it is"
             events.append(_event("device.unconfirmed", now, finding, text, former_id=was_here))
         elif was_here and was_here != identity.id:
-            location = self._locate(address, identity.mac)
+            location = self.locate(address, identity.mac)
             events.append(
                 _event(
                     "device.replaced",

@@ -22,11 +22,15 @@ class Reach:
         clock: Clock,
         memory: Callable[[Endpoint], Memory],
         deadline_s: float,
+        credentials: Callable[[Endpoint], Sequence[Credential]],
+        note_login: Callable[[Endpoint, bool], None],
     ) -> None:
         self.owned = OwnedRanges(ranges)
         self._clock = clock
         self._memory = memory
         self._deadline_s = deadline_s
+        self._credentials = credentials
+        self._note_login = note_login
         self._networks: dict[_Way, Network] = {}
         self._stack = AsyncExitStack()
 
@@ -61,8 +65,9 @@ class Reach:
             wire=network.wire,
             web=network.web,
             clock=self._clock,
-            credentials=_no_credentials,
+            credentials=self._credentials,
             memory=self._memory(endpoint),
+            note_login=self._note_login,
             deadline_s=self._deadline_s,
         )
 
@@ -80,8 +85,3 @@ def _endpoint(each: Range, address: str) -> Endpoint:
 def _way(each: Range) -> _Way:
     source = str(each.source_address) if each.source_address else None
     return source, each.interface
-
-
-def _no_credentials(_: Endpoint) -> Sequence[Credential]:
-    """None are configured yet: drivers try the factory's own."""
-    return ()

@@ -34,6 +34,13 @@ def follow(path: Path) -> Iterator[dict[str, Any]]:
             yield _content(line)
 
 
+def stream(path: Path, **request: Any) -> Iterator[dict[str, Any]]:
+    """Everything that a request brings, until the agent has said all."""
+    with _connect(path) as sock:
+        for line in _lines(sock, request):
+            yield _content(line)
+
+
 def _connect(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     try:

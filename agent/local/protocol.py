@@ -1,12 +1,12 @@
 """What is said on the control socket: one JSON object a line, in both directions.
 
-A request names what it wants (`op`); the answer is `{"ok": ...}` or `{"error": "..."}`, and
-for `watch` one such line for every reading until the client hangs up.
+A request names what it wants (`op`); the answer is `{"ok": ...}` or `{"error": "..."}`; for
+`watch` one such line for every reading until the client hangs up, for `act` one for every result.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -15,12 +15,16 @@ LINE_LIMIT_BYTES = 64 * 1024
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request; all but `op` belongs to `read`. Ports stand for those of the range."""
+    """A request. Ports stand for those of the range; a target is what `stoker act` takes."""
 
-    op: Literal["status", "read", "watch"]
+    op: Literal["status", "read", "watch", "act", "lock", "unlock", "locks"]
     address: str | None = None
     ports: dict[PortName, Annotated[int, msgspec.Meta(ge=1, le=65_535)]] = {}
     driver: str | None = None
+    target: str = ""
+    verb: str = ""
+    params: dict[str, Any] = {}
+    reason: str = ""
 
 
 def parse(line: bytes) -> Request:
@@ -31,6 +35,8 @@ def parse(line: bytes) -> Request:
         raise ValueError(f"not a request: {error}") from None
     if request.op == "read" and not request.address:
         raise ValueError("read needs an address")
+    if request.op in ("act", "lock", "unlock") and not request.target:
+        raise ValueError(f"{request.op} needs a target")
     return request
 
 

@@ -9,7 +9,7 @@ import socket
 import stat
 import struct
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
@@ -58,8 +58,12 @@ class Watchers:
             del self._queues[id(queue)]
 
 
+Stream = Callable[[Request, str], AsyncIterator[bytes]]
+"""Answers a request of a user with any number of lines, each encoded JSON."""
+
+
 class ControlServer:
-    """Serves the control socket until cancelled."""
+    """Serves the control socket until cancelled; `streams` answer what it does not know itself."""
 
     def __init__(
         self,
@@ -67,8 +71,10 @@ class ControlServer:
         status: Callable[[], bytes],
         read: Callable[[Request], Awaitable[bytes]],
         watchers: Watchers,
+        streams: Mapping[str, Stream] | None = None,
     ) -> None:
         self._path = path
+        self._streams = streams or {}
         self._status = status
         self._read = read
         self._watchers = watchers
@@ -149,8 +155,12 @@ class ControlServer:
             await self._watch(writer)
             return
         try:
-            content = self._status() if request.op == "status" else await self._read(request)
-            writer.write(answer(content))
+            async for content in self._contents(request, user):
+                writer.write(answer(content))
+                async with asyncio.timeout(SEND_S):
+                    await writer.drain()
+        except ConnectionError:
+            raise
         except (DriverError, AgentError) as error:
             writer.write(refusal(f"{type(error).__name__}: {error}"))
         except Exception as error:
@@ -158,6 +168,17 @@ class ControlServer:
             writer.write(refusal(f"internal error, see the log: {type(error).__name__}"))
         async with asyncio.timeout(SEND_S):
             await writer.drain()
+
+    async def _contents(self, request: Request, user: str) -> AsyncIterator[bytes]:
+        if request.op == "status":
+            yield self._status()
+        elif request.op == "read":
+            yield await self._read(request)
+        elif stream := self._streams.get(request.op):
+            async for content in stream(request, user):
+                yield content
+        else:
+            raise AgentError(f"this agent does not know {request.op}")
 
     async def _watch(self, writer: asyncio.StreamWriter) -> None:
         async with aclosing(self._watchers.follow()) as batches:

@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS memory (
     device_id TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (device_id, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lock (scope TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, record BLOB NOT NULL
+);
 """
 
 
@@ -47,6 +51,7 @@ class Database:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection
         self._dirty: dict[str, bytes] = {}
+        self._audit: list[tuple[float, str, bytes]] = []
         self._memories: dict[str, dict[str, bytes]] = {}
         self.epoch = 0
         """Counts the starts of this node; a later start has the higher number."""
@@ -93,20 +98,51 @@ class Database:
 
     async def flush(self) -> None:
         """Write what has gathered; it is on disk when this returns."""
-        if not self._dirty:
+        if not self._dirty and not self._audit:
             return
         batch, self._dirty = self._dirty, {}
+        audit, self._audit = self._audit, []
         try:
-            await self._run(lambda: self._write_devices(batch))
+            await self._run(lambda: self._write_batch(batch, audit))
         except StoreError:
             self._dirty = {**batch, **self._dirty}
+            self._audit = audit + self._audit
             raise
 
-    def _write_devices(self, batch: dict[str, bytes]) -> None:
+    def _write_batch(self, batch: dict[str, bytes], audit: list[tuple[float, str, bytes]]) -> None:
         with self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO device (id, known) VALUES (?, ?)", batch.items()
             )
+            self._connection.executemany(
+                "INSERT INTO audit (at, who, record) VALUES (?, ?, ?)", audit
+            )
+
+    # --- what was ordered, and what is locked ---------------------------------------------
+
+    def note(self, at: float, who: str, record: bytes) -> None:
+        """Append to the audit with the next flush."""
+        self._audit.append((at, who, record))
+
+    async def audit(self, most: int) -> list[tuple[int, float, str, bytes]]:
+        """The last entries of the audit, oldest first: number, time, sender, record."""
+        await self.flush()
+        query = "SELECT seq, at, who, record FROM audit ORDER BY seq DESC LIMIT ?"
+        rows = await self._run(lambda: self._connection.execute(query, (most,)).fetchall())
+        return rows[::-1]
+
+    async def locks(self) -> list[bytes]:
+        """Every lock that was saved."""
+        query = "SELECT record FROM lock"
+        return await self._run(lambda: [row[0] for row in self._connection.execute(query)])
+
+    async def save_lock(self, scope: str, record: bytes | None) -> None:
+        """Write or, with None, drop a lock; on disk when this returns."""
+        if record is None:
+            await self._run(lambda: self._write("DELETE FROM lock WHERE scope = ?", (scope,)))
+            return
+        sql = "INSERT OR REPLACE INTO lock (scope, record) VALUES (?, ?)"
+        await self._run(lambda: self._write(sql, (scope, record)))
 
     # --- memories ----------------------------------------------------------------------
 
@@ -117,6 +153,10 @@ class Database:
     def remembered(self, device_id: str) -> dict[str, bytes]:
         """What a device's memory holds."""
         return self._memories.setdefault(device_id, {})
+
+    def remembering(self, key: str) -> list[str]:
+        """The devices whose memory has a key."""
+        return [device_id for device_id, kept in self._memories.items() if key in kept]
 
     async def put_memory(self, device_id: str, key: str, value: bytes | None) -> None:
         """Write or, with None, drop one entry; on disk when this returns."""

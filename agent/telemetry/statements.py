@@ -12,6 +12,7 @@ import msgspec
 from agent import __version__
 from agent.config.schema import Config
 from agent.fleet.discovery import Discovery
+from agent.fleet.findings import Findings
 from agent.fleet.histogram import Histogram
 from agent.fleet.inventory import Inventory
 from agent.fleet.poller import Poller, PollStats
@@ -61,7 +62,10 @@ class Statements:
         self._pump = pump
         self._summaries = Stream("summary", topics.node, boot.boot_id)
         self._host: HostReading | None = None
-        self.inventory: Inventory  # these four are set by the app
+        self.control = "observe only"
+        """How far this node may act."""
+        self.findings: Findings  # these five are set by the app
+        self.inventory: Inventory
         self.poller: Poller
         self.discovery: Discovery
         self.session: Session
@@ -109,7 +113,7 @@ class Statements:
                 "clock_synchronised": host and host.clock_synchronised,
                 "clock_offset_s": host and host.clock_offset_s,
                 "serves": [each.addresses for each in self._config.range],
-                "control": "observe only",
+                "control": self.control,
             }
         )
 
@@ -145,6 +149,7 @@ class Statements:
             "polls": _polls(taken),
             "delivery": self.delivery(),
             "discovery": self.discovery.stats,
+            "findings": self.findings.counts(),
         }
         self._outbox.state(self._topics.summary, self._summaries.record(record))
 
@@ -173,6 +178,7 @@ class Statements:
                 "delivery": self.delivery(),
                 "discovery": self.discovery.stats,
                 "events": dict(self._feed.event_counts),
+                "findings": self.findings.counts(),
                 "devices": len(self.inventory),
             }
         )

@@ -176,6 +176,7 @@ class WebClient:
             reply = await self.send(method, path, deadline, ticket, headers, body)
             if reply.status not in DENIED:
                 self._pass, self._opened_by = ticket, credential
+                self.context.note_login(self._endpoint, credential in self._factory)
                 self._resting.pop(path, None)
                 return reply
         self._resting[path] = self.context.clock.monotonic() + REST_S, candidates

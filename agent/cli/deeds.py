@@ -1,0 +1,92 @@
+"""What a technician types after `stoker act TARGET`, made into a verb and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from agent.errors import AgentError
+
+Wanted = tuple[str, dict[str, Any]]
+
+
+class Deed(NamedTuple):
+    """A word of the command line, how it is used, and what it means."""
+
+    usage: str
+    read: Callable[[list[str]], Wanted | None]
+    """None where the arguments are not as the usage says."""
+
+
+def wanted(word: str, arguments: list[str]) -> Wanted:
+    """The verb and its parameters; raises `AgentError` with the usage."""
+    deed = DEEDS[word]
+    try:
+        found = deed.read(arguments)
+    except ValueError:
+        found = None
+    if found is None:
+        raise AgentError(f"expected: stoker act TARGET {deed.usage}")
+    return found
+
+
+def _plain(verb: str) -> Callable[[list[str]], Wanted | None]:
+    return lambda arguments: None if arguments else (verb, {})
+
+
+def _limit(arguments: list[str]) -> Wanted | None:
+    (text,) = arguments
+    if text.endswith("%"):
+        return "power.throttle", {"percent": float(text[:-1])}
+    scale = 1000.0 if text.lower().endswith("kw") else 1.0
+    return "power.limit", {"watts": float(text.lower().rstrip("kw")) * scale}
+
+
+def _word(verb: str, key: str) -> Callable[[list[str]], Wanted | None]:
+    def read(arguments: list[str]) -> Wanted:
+        (word,) = arguments
+        return verb, {key: word}
+
+    return read
+
+
+def _pools(arguments: list[str]) -> Wanted | None:
+    if not arguments:
+        return None
+    pools = []
+    for text in arguments:
+        url, user, *password = text.split(",", 2)
+        pools.append({"url": url, "user": user, **({"password": password[0]} if password else {})})
+    return "pools.set", {"pools": pools}
+
+
+def _locate(arguments: list[str]) -> Wanted | None:
+    (position,) = arguments
+    return ("locate", {"on": position == "on"}) if position in ("on", "off") else None
+
+
+def _fans(arguments: list[str]) -> Wanted | None:
+    (duty,) = arguments
+    return "fans.set", {} if duty == "auto" else {"percent": float(duty.rstrip("%"))}
+
+
+def _temperature(arguments: list[str]) -> Wanted | None:
+    (text,) = arguments
+    return "temperature.set", {"celsius": float(text.rstrip("cC"))}
+
+
+DEEDS: dict[str, Deed] = {
+    "pause": Deed("pause", _plain("mining.pause")),
+    "resume": Deed("resume", _plain("mining.resume")),
+    "restart": Deed("restart", _plain("mining.restart")),
+    "reboot": Deed("reboot", _plain("device.reboot")),
+    "limit": Deed("limit 3000W | limit 3.2kW | limit 60%", _limit),
+    "preset": Deed("preset NAME", _word("power.preset", "preset")),
+    "mode": Deed("mode NAME", _word("power.mode", "mode")),
+    "pools": Deed("pools URL,USER[,PASSWORD] ...", _pools),
+    "locate": Deed("locate on | locate off", _locate),
+    "fans": Deed("fans 60% | fans auto", _fans),
+    "temperature": Deed("temperature 65C", _temperature),
+    "hostname": Deed("hostname NAME", _word("hostname.set", "hostname")),
+    "factory-reset": Deed("factory-reset", _plain("device.factory_reset")),
+}

@@ -1,0 +1,33 @@
+"""What is wrong in the same way at many devices: one counted finding, not one event each."""
+
+from __future__ import annotations
+
+import logging
+
+log = logging.getLogger("stoker.findings")
+
+FACTORY_PASSWORD = "factory_password"  # noqa: S105  the name of a finding
+
+
+class Findings:
+    """Counts devices by finding."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, set[str]] = {FACTORY_PASSWORD: set()}
+
+    def login(self, address: str, *, factory: bool) -> None:
+        """Note which password opened a device: the factory's, or its owner's."""
+        found = self._addresses[FACTORY_PASSWORD]
+        if not factory:
+            found.discard(address)
+        elif address not in found:
+            if not found:
+                log.warning(
+                    "a device opens with its factory password; summary and status count them all",
+                    extra={"reason": FACTORY_PASSWORD},
+                )
+            found.add(address)
+
+    def counts(self) -> dict[str, int]:
+        """How many devices each finding concerns."""
+        return {name: len(addresses) for name, addresses in self._addresses.items()}
