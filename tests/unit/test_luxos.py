@@ -297,12 +297,12 @@ async def test_a_poll_is_one_connection_and_profiles_are_asked_every_five_minute
         await driver.read()
         replay.at += 10
     assert replay.asked.count(POLL) == 61
-    assert replay.asked.count("rpc profiles+limits+devdetails+version") == 3
+    assert replay.asked.count("rpc profiles+limits+devdetails+tempctrl+version") == 3
     assert len(replay.asked) == 64
     replay.recording["rpc"]["config"]["CONFIG"][0]["Profile"] = "495MHz"
     del replay.asked[:]
     await driver.read()
-    assert replay.asked == [POLL, "rpc profiles+limits+devdetails+version"]
+    assert replay.asked == [POLL, "rpc profiles+limits+devdetails+tempctrl+version"]
 
 
 async def test_an_old_build_without_the_slow_commands_goes_on_joining() -> None:

@@ -88,7 +88,7 @@ async def test_a_poll_is_one_connection() -> None:
             await driver.read()
             where.clock.at += 10
         assert where.asked.count(POLL) == 31
-        assert where.asked.count("profiles+devdetails+version") == 2
+        assert where.asked.count("profiles+devdetails+tempctrl+version") == 2
         assert len(where.asked) == 33
         assert where.machine().sessions == {}
 

@@ -122,6 +122,8 @@ def parse(
         taken_at=datetime.fromtimestamp(taken_at, UTC),
         state=state,
         mode=mode_of(config),
+        preset=common(config.get("Profile")),
+        temp_target_c=profiles.temp_target_c,
         hashrate_ths=hashrate_ths,
         hashrate_avg_ths=_known(hashrate_average_ths(summary), hashrate_average_ths(body)),
         hashrate_nominal_ths=nominal_ths,

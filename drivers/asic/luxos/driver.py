@@ -1,6 +1,7 @@
 """LuxOS, Luxor's firmware for Antminers: read on port 4028 alone.
 
-Reads need no session, and sessions are how others lock the machine: none is ever opened here.
+Reads need no session, and sessions are how others lock the machine: reading opens none, and an
+action holds one for its own few commands alone.
 Commands are joined (documented: any that take no parameter), so a poll is one connection; builds
 of 2026 have refused all connections for a while after several in quick succession. For the same
 reason nothing here asks `healthchipget` (20 kB a board) or `voltageget`, which without its
@@ -9,14 +10,23 @@ parameter has blocked the API for ten seconds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import msgspec
 
+from drivers.actions import Expectation, Latency, Receipt
 from drivers.api import Context, Endpoint
 from drivers.asic.cgminer import missing
+from drivers.asic.effects import shows
 from drivers.asic.fields import number, truth
 from drivers.asic.kept import Kept
+from drivers.asic.luxos import orders
+from drivers.asic.luxos import pools as pool_list
 from drivers.asic.luxos.answers import parse, parse_identity, uptime_of, words_of
 from drivers.asic.luxos.profiles import Profiles, parse_profiles, profile_of, row_of
+from drivers.asic.unfinished import finish, under_way
+from drivers.capabilities import UNFINISHED, PoolSetting
 from drivers.errors import DriverError
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import CgminerRpc, Report
@@ -33,12 +43,23 @@ PROFILES_EVERY_S = 300.0
 class Luxos:
     """An Antminer with LuxOS."""
 
-    __slots__ = ("_clock", "_deadline_s", "_endpoint", "_id", "_profiles", "_rest", "_rpc")
+    __slots__ = (
+        "_clock",
+        "_deadline_s",
+        "_endpoint",
+        "_id",
+        "_memory",
+        "_profiles",
+        "_rest",
+        "_rpc",
+    )
+    latencies: ClassVar[Mapping[str, Latency]] = orders.LATENCIES
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
         self._clock = context.clock
         self._deadline_s = context.deadline_s
+        self._memory = context.memory
         self._rpc = CgminerRpc(endpoint, context.wire, context.clock, context.deadline_s)
         self._id = endpoint.provisional_id
         self._profiles: Kept[Profiles] | None = None
@@ -62,6 +83,71 @@ class Luxos:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def refresh(self) -> None:
+        """Ask everything anew next time."""
+        self._profiles = self._rest = None
+
+    # --- actions -----------------------------------------------------------------------------
+
+    async def pause(self) -> Receipt:
+        """Boards and supply are switched off; a reboot does not wake it (documented)."""
+        return await self._order(orders.ASLEEP, "curtail", "sleep")
+
+    async def resume(self) -> Receipt:
+        """With the ramp of a boot: the faster ways shorten the boards' life (documented)."""
+        return await self._order(orders.AWAKE, "curtail", "wakeup")
+
+    async def reboot(self) -> Receipt:
+        """The whole machine."""
+        return await self._order(orders.BOOTED, "rebootdevice")
+
+    async def restart_mining(self) -> Receipt:
+        """The mining program, which counts its uptime anew."""
+        return await self._order(orders.RESTARTED, "resetminer")
+
+    async def limit_power(self, limit_w: float) -> Receipt:
+        """By a power target where the machine takes one, else by a profile."""
+        await self.recover()
+        return await orders.limit_power(self._rpc, self._clock, self._memory, limit_w)
+
+    async def choose_preset(self, preset: str) -> Receipt:
+        """One of its profiles."""
+        await self.recover()
+        return await orders.choose_preset(self._rpc, self._clock, self._memory, preset)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """One command for each pool that comes or goes."""
+        await self.recover()
+        return await pool_list.set_pools(self._rpc, self._clock, self._memory, pools)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """The red light; `auto` hands it back to the firmware."""
+        expectation = shows("locating", on, orders.SHOWN_S)
+        return await self._order(expectation, "ledset", "red", "blink" if on else "auto")
+
+    async def set_fan_duty(self, percent: float | None) -> Receipt:
+        """The boards' own limit still cuts their power (documented)."""
+        return await orders.set_fan_duty(self._rpc, self._clock, percent)
+
+    async def set_temp_target(self, temp_c: float) -> Receipt:
+        """Of the boards, not of the chips."""
+        return await orders.set_temp_target(self._rpc, self._clock, temp_c)
+
+    async def recover(self) -> Receipt | None:
+        """Put in order what a run that was killed left half done."""
+        if self._memory.get(UNFINISHED) is None:
+            return None
+        note = under_way(self._memory)
+        if note is None:  # nonsense
+            await finish(self._memory)
+            return None
+        if note.action == pool_list.CHANGING:
+            return await pool_list.recover(self._rpc, self._clock, self._memory, note)
+        return await orders.manage_again(self._rpc, self._clock, self._memory)
+
+    async def _order(self, expectation: Expectation, command: str, *words: str) -> Receipt:
+        return await orders.order(self._rpc, self._clock, expectation, command, *words)
 
     # --- what a poll asks --------------------------------------------------------------------
 
@@ -121,7 +207,7 @@ class Luxos:
         if self._joins():
             # Every build knows `version`: a joined request of which nothing is known would look
             # like one that is not understood.
-            commands += ("devdetails", "version")
+            commands += ("devdetails", "tempctrl", "version")
         try:
             answer = await self._rpc.ask_all(commands, deadline=deadline)
         except DriverError as error:

@@ -1,6 +1,6 @@
 """What of LuxOS changes slowly: power profiles, limits, the boards' voltages. Pure.
 
-Source: Luxor's API documentation of `profiles`, `limits`, `config` and `devdetails`.
+Source: Luxor's API documentation of `profiles`, `limits`, `config`, `devdetails` and `tempctrl`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from drivers.wire.cgminer import Report, rows
 PROFILES_LIMIT = 256
 BOARDS_LIMIT = 64
 _HIGHEST_V = 100.0
+_OPTIONAL = ("devdetails", "tempctrl")
 
 
 class Profiles(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class Profiles(msgspec.Struct, frozen=True):
     max_w: float | None = None
     volts: tuple[tuple[int, float], ...] = ()
     """Of the boards, by number."""
+    temp_target_c: float | None = None
     missing: tuple[str, ...] = ()
 
 
@@ -51,21 +53,26 @@ def parse_profiles(report: Report, name: str | None) -> Profiles:
 
     `name` is the profile that is set.
     """
-    watts: dict[str | None, float] = {}
-    for row in rows(report.replies.get("profiles", {}), "PROFILES")[:PROFILES_LIMIT]:
-        value = positive(row.get("Watts"))
-        if value:
-            watts[text(row.get("Profile Name"))] = value
+    watts = watts_by_profile(report)
+    known = [value for value in watts.values() if value is not None]
     limits = row_of(report, "limits", "LIMITS")
-    lowest = min(watts.values(), default=None)
+    lowest = min(known, default=None)
     return Profiles(
         name=name,
         watts=watts.get(name) if name else None,
         min_w=positive(limits.get("PowerTargetMin")) or lowest,
-        max_w=positive(limits.get("PowerTargetMax")) or highest(watts.values()),
+        max_w=positive(limits.get("PowerTargetMax")) or highest(known),
         volts=_volts(report),
+        temp_target_c=positive(row_of(report, "tempctrl", "TEMPCTRL").get("Target")),
         missing=missing(_without_optional(report)),
     )
+
+
+def watts_by_profile(report: Report) -> dict[str, float | None]:
+    """What each profile says it draws, by its name."""
+    found = rows(report.replies.get("profiles", {}), "PROFILES")[:PROFILES_LIMIT]
+    named = ((text(row.get("Profile Name")), positive(row.get("Watts"))) for row in found)
+    return {name: watts for name, watts in named if name}
 
 
 def _volts(report: Report) -> tuple[tuple[int, float], ...]:
@@ -79,10 +86,11 @@ def _volts(report: Report) -> tuple[tuple[int, float], ...]:
 
 
 def _without_optional(report: Report) -> Report:
-    """Builds that do not know `devdetails` lack nothing that they could say."""
-    if not isinstance(report.errors.get("devdetails"), Unsupported):
+    """Builds that do not know a command of these lack nothing that they could say."""
+    unknown = {name for name in _OPTIONAL if isinstance(report.errors.get(name), Unsupported)}
+    if not unknown:
         return report
-    errors = {name: error for name, error in report.errors.items() if name != "devdetails"}
+    errors = {name: error for name, error in report.errors.items() if name not in unknown}
     return Report(report.replies, errors, report.cut)
 
 

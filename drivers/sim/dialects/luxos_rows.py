@@ -9,14 +9,20 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from drivers.sim.answers import Asked
-from drivers.sim.dialects import bitmain
+from drivers.sim.dialects.luxos_boards import boards_of, head, stats, temps, type_of
+from drivers.sim.dialects.luxos_settings import (
+    atm,
+    is_managed,
+    limits,
+    power_target,
+    profile_of,
+    tempctrl,
+)
 from drivers.sim.dialects.rows import pool_row
 from drivers.sim.machine import Condition, Machine
-from drivers.sim.physics import Snapshot
+from drivers.sim.physics import RAMP_S, WARMUP_S, Snapshot
 from drivers.sim.protocol import Row
 
-CHAINS = 4
-"""`stats` has keys for this many chains."""
 VOLTS = 13.4
 STEPS = range(-4, 4)
 """Profiles around the default one."""
@@ -32,31 +38,14 @@ def _asleep(machine: Machine) -> bool:
     return machine.condition is Condition.SLEEPING
 
 
-def _boards(machine: Machine) -> list[int]:
-    """The boards that were found; `devs` and `temps` show no others."""
-    return [at for at in range(machine.model.boards) if machine.chips_at(at)]
-
-
-def type_of(machine: Machine) -> str:
-    """The model's own name, without what this site's table adds to it."""
-    return machine.model.name.partition(" (")[0]
-
-
-def build_of(machine: Machine) -> str:
-    """The version without the commit."""
-    return machine.model.firmware.partition("-")[0]
-
-
-def _head(machine: Machine) -> Row:
-    return {
-        "CompileTime": machine.model.compile_time,
-        "Miner": build_of(machine),
-        "Type": type_of(machine),
-    }
+def _ramps(machine: Machine, now: Snapshot) -> bool:
+    """True from a start or a wake-up until the full clock."""
+    since_s = min(float(now.uptime_s), now.now - machine.woke_at)
+    return not _asleep(machine) and since_s < (WARMUP_S + RAMP_S) * machine.pace
 
 
 def _version(machine: Machine, now: Snapshot) -> Sections:
-    row = _head(machine) | {"API": "3.7", "LUXminer": machine.model.firmware}
+    row = head(machine) | {"API": "3.7", "LUXminer": machine.model.firmware}
     return 22, "LUXminer versions", {"VERSION": [row]}
 
 
@@ -77,7 +66,7 @@ def _summary(machine: Machine, now: Snapshot) -> Sections:
 
 
 def _devs(machine: Machine, now: Snapshot) -> Sections:
-    found = _boards(machine)
+    found = boards_of(machine)
     # The order of a recorded machine: not that of the boards.
     rows = [_dev(machine, now, at) for at in [*found[-1:], *found[:-1]]]
     return 9, f"{len(rows)} ASC(s)", {"DEVS": rows}
@@ -93,71 +82,17 @@ def _dev(machine: Machine, now: Snapshot, at: int) -> Row:
         "Enabled": "Y",
         "Hardware Errors": now.hw_errors // boards,
         "ID": at,
-        "IsRamping": False,
+        "IsRamping": _ramps(machine, now),
         "IsUserShutdown": False,
         "MHS 5s": now.board_ghs[at] * 1000 if _hashes(machine) else 0.0,
         "MHS av": now.ghs_av * 1000 / boards,
         "Name": "",
         "Nominal MHS": round(machine.full_ghs * 1000 / boards, 1),
-        "Profile": "default",
+        "Profile": profile_of(machine),
         "SerialNumber": machine.board_serials[at],
         "Status": "Dead" if _asleep(machine) else "Alive",
         "Temperature": float(now.board_c[at]),
     }
-
-
-def _stats(machine: Machine, now: Snapshot) -> Sections:
-    asleep, boards = _asleep(machine), machine.model.boards
-    row: Row = {
-        "Elapsed": now.uptime_s,
-        "GHS 5s": round(now.ghs_5s, 2),
-        "GHS av": round(now.ghs_av, 2),
-        "ID": "BTM_SOC0",
-        "fan_num": len(now.fan_rpm),
-        "frequency": machine.frequency_mhz,
-        "miner_count": len(_boards(machine)),
-        "miner_id": machine.mac.replace(":", "").lower(),
-        "no_matching_work": 0,
-        "rate_30m": round(now.ghs_30m, 2),
-        "rate_unit": "GH",
-        "total_rateideal": round(machine.full_ghs, 1),
-    }
-    row |= {f"fan{at}": rpm for at, rpm in enumerate(now.fan_rpm, 1)}
-    for chain in range(1, CHAINS + 1):
-        chips = machine.chips_at(chain - 1) if chain <= boards and not asleep else 0
-        temps = "-".join(map(str, _quadrants(now, chain - 1))) if chips else "0-0-0-0"
-        row |= {
-            f"chain_acn{chain}": chips,
-            f"chain_acs{chain}": bitmain.chip_map(chips) if chips else "",
-            f"chain_hw{chain}": now.hw_errors // boards if chips else 0,
-            # The mean since start, as recorded: not the rate of the moment.
-            f"chain_rate{chain}": f"{now.ghs_av / boards:.2f}" if chips else "0",
-            f"freq{chain}": float(machine.frequency_mhz) if chips else 0.0,
-            # The boards' sensors once more: this firmware measures no chips here.
-            f"temp_chip{chain}": temps,
-            f"temp_pcb{chain}": temps,
-        }
-    return 70, "LUXminer stats", {"STATS": [_head(machine), row]}
-
-
-def _quadrants(now: Snapshot, at: int) -> tuple[int, int, int, int]:
-    """Top left, top right, bottom right, bottom left: the air comes in at the right."""
-    hot = now.board_c[at]
-    return (hot, hot - 13, hot - 13, hot - 1) if hot else (0, 0, 0, 0)
-
-
-def _temps(machine: Machine, now: Snapshot) -> Sections:
-    names = ("TopLeft", "TopRight", "BottomRight", "BottomLeft")
-    sides = ("Exhaust (top)", "Intake (top)", "Intake (bottom)", "Exhaust (bottom)")
-    labels = {
-        name: {"Label": f"Board {side}", "Position": [0, 0]}
-        for name, side in zip(names, sides, strict=True)
-    }
-    rows: list[Row] = []
-    for at in _boards(machine):
-        values = map(float, _quadrants(now, at))
-        rows.append({"ID": at, "TEMP": at, **dict(zip(names, values, strict=True))})
-    return 201, f"{len(rows)} Temp(s)", {"METADATA": [labels], "TEMPS": rows}
 
 
 def _fans(machine: Machine, now: Snapshot) -> Sections:
@@ -171,6 +106,9 @@ def _fans(machine: Machine, now: Snapshot) -> Sections:
 
 def duty_of(machine: Machine) -> int:
     """The fans' duty that is set."""
+    chosen = machine.settings.fan_percent
+    if chosen is not None:
+        return round(chosen)
     return 20 if _asleep(machine) else 65
 
 
@@ -199,19 +137,20 @@ def _pool(machine: Machine, now: Snapshot, at: int) -> Row:
 
 def _config(machine: Machine, now: Snapshot) -> Sections:
     row: Row = {
-        "ASC Count": len(_boards(machine)),
+        "ASC Count": len(boards_of(machine)),
         "CurtailMode": "Sleep" if _asleep(machine) else "None",
         "GreenLed": "auto",
         "Hostname": machine.hostname,
-        "IsAtmEnabled": True,
+        "IsAtmEnabled": is_managed(machine),
         "IsPowerSupplyOn": not _asleep(machine),
         "MACAddr": machine.mac.lower(),
         "Model": type_of(machine),
         "NameplateTHS": machine.model.nominal_ghs / 1000,
-        "Profile": "default",
-        "RedLed": "auto",
+        "Profile": profile_of(machine),
+        "RedLed": "blink" if machine.settings.locating else "auto",
         "SerialNumber": machine.serial,
         "SystemStatus": "Normal",
+        **power_target(machine),
     }
     return 33, "LUXminer config", {"CONFIG": [row]}
 
@@ -244,8 +183,12 @@ def _events(machine: Machine, now: Snapshot) -> Sections:
 
 def profile_watts(machine: Machine, step: int) -> int:
     """What a profile says it draws."""
-    full_w = machine.full_ghs / 1000 * machine.model.efficiency_j_th
-    return round(full_w * (1 + 0.045 * step))
+    return round(machine.full_w * (1 + 0.045 * step))
+
+
+def profile_name(machine: Machine, step: int) -> str:
+    """What the profile so many steps from the default one is called."""
+    return f"{machine.frequency_mhz + 25 * step}MHz" if step else "default"
 
 
 def _profiles(machine: Machine, now: Snapshot) -> Sections:
@@ -258,7 +201,7 @@ def _profiles(machine: Machine, now: Snapshot) -> Sections:
                 "Hashrate": round(machine.full_ghs / 1000 * mhz / machine.frequency_mhz, 1),
                 "IsDynamic": True,
                 "IsTuned": step == 0,
-                "Profile Name": f"{mhz}MHz" if step else "default",
+                "Profile Name": profile_name(machine, step),
                 "Step": str(step),
                 "Voltage": VOLTS,
                 "Watts": profile_watts(machine, step),
@@ -275,11 +218,11 @@ def _devdetails(machine: Machine, now: Snapshot) -> Sections:
             "Chips": machine.chips_at(at),
             "Frequency": machine.frequency_mhz,
             "Model": type_of(machine),
-            "Profile": "default",
+            "Profile": profile_of(machine),
             "SerialNumber": machine.board_serials[at],
             "Voltage": VOLTS,
         }
-        for at in _boards(machine)
+        for at in boards_of(machine)
     ]
     return 69, "Device Details", {"DEVDETAILS": rows}
 
@@ -288,8 +231,8 @@ COMMANDS: dict[str, Callable[[Machine, Snapshot], Sections]] = {
     "version": _version,
     "summary": _summary,
     "devs": _devs,
-    "stats": _stats,
-    "temps": _temps,
+    "stats": stats,
+    "temps": temps,
     "fans": _fans,
     "power": _power,
     "pools": _pools,
@@ -297,4 +240,7 @@ COMMANDS: dict[str, Callable[[Machine, Snapshot], Sections]] = {
     "events": _events,
     "devdetails": _devdetails,
     "profiles": _profiles,
+    "atm": atm,
+    "tempctrl": tempctrl,
+    "limits": limits,
 }
