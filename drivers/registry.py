@@ -61,6 +61,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "LuxOS",
         (says("LUXMINER"), page("Luxor Firmware")),
+        control=Control.DOCUMENTED,
     ),
     "mara": Spec(
         "drivers.asic.mara.driver:Mara",
@@ -213,6 +214,7 @@ DRIVERS: dict[str, Spec] = {
         "Bitmain stock firmware",
         (says("ANTMINER"), realm("antMiner")),
         borrowed=True,
+        control=Control.DOCUMENTED,
     ),
     "cgminer": Spec(
         "drivers.asic.cgminer:Cgminer",

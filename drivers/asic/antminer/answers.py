@@ -56,9 +56,9 @@ from drivers.model import (
 from drivers.wire.cgminer import Report, rows
 
 Pools = Kept[tuple[Pool, ...]]
-_MODES = {0: "normal", 1: "sleep", 2: "high", 3: "low"}
-_SLEEPING = 1
-_MODE_KEYS = ("miner_mode", "miner-mode")
+MODES = {0: "normal", 1: "sleep", 2: "high", 3: "low"}
+SLEEPING = 1
+MODE_KEYS = ("miner_mode", "miner-mode")
 _SUFFIX = re.compile(r"\s*\([^()]*\)\s*$")
 FAULTS_LIMIT = 64
 SERIALS = ("serinum", "serial_no", "serialno")
@@ -189,20 +189,20 @@ def _nominal(body: Row, scale: float) -> float | None:
 
 def _mode(body: Row, aside: Aside, hashrate_ths: float | None) -> int | None:
     """The poll's own word; else what is configured, unless a hash rate says otherwise."""
-    mode = integer(first(body, _MODE_KEYS))
+    mode = integer(first(body, MODE_KEYS))
     if mode is not None:
         return mode
     # A mode can be configured without effect: builds differ in the key that they obey.
-    contradicted = aside.mode == _SLEEPING and bool(hashrate_ths)
+    contradicted = aside.mode == SLEEPING and bool(hashrate_ths)
     return None if contradicted else aside.mode
 
 
 def _mode_word(mode: int | None, body: Row, aside: Aside) -> str | None:
     if mode is None:
         return None
-    word = _MODES.get(mode, str(mode))
+    word = MODES.get(mode, str(mode))
     level = integer(body.get("freq-level")) or aside.level
-    return f"{word}, {level} %" if level and 0 < level < 100 and mode != _SLEEPING else word
+    return f"{word}, {level} %" if level and 0 < level < 100 and mode != SLEEPING else word
 
 
 def _state(
@@ -212,7 +212,7 @@ def _state(
     pools: tuple[Pool, ...],
     boards: tuple[Board, ...],
 ) -> State:
-    if mode == _SLEEPING:
+    if mode == SLEEPING:
         return State.SLEEPING
     chips = [board.chips for board in boards if board.chips is not None]
     return parts.mining_state(hashrate_ths, uptime_s, pools, chips=sum(chips) if chips else None)

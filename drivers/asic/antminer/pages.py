@@ -11,6 +11,10 @@ from drivers.asic.fields import Row, common, first, integer, positive, text, tru
 from drivers.model import Fault, Pool
 from drivers.wire.cgminer import rows
 
+MODE_KEYS = ("bitmain-work-mode", "miner-mode")
+"""Which of the two is there depends on the build; both come as number or word."""
+LEVEL_KEYS = ("bitmain-freq-level", "freq-level")
+
 
 class Aside(msgspec.Struct, frozen=True):
     """What only the web pages say, read now and then."""
@@ -30,15 +34,21 @@ NOTHING_ASIDE = Aside()
 
 
 def parse_aside(pages: dict[str, Any], before: Aside = NOTHING_ASIDE) -> Aside:
-    """Read `get_miner_conf`, `summary`, `get_blink_status` and `stats`, whichever there are."""
-    config = _object(pages.get("get_miner_conf"))
+    """Read `get_miner_conf`, `summary`, `get_blink_status` and `stats`, whichever there are.
+
+    Of the others everything stays as it was before.
+    """
+    mode, level = before.mode, before.level
+    if "get_miner_conf" in pages:
+        config = _object(pages["get_miner_conf"])
+        mode, level = integer(first(config, MODE_KEYS)), integer(first(config, LEVEL_KEYS))
     stats = _object(pages.get("stats"))
-    # Which of the two keys is there depends on the build; both come as number or word.
+    light = _object(pages.get("get_blink_status", {"blink": before.locating}))
     return Aside(
-        mode=integer(first(config, ("bitmain-work-mode", "miner-mode"))),
-        level=integer(first(config, ("bitmain-freq-level", "freq-level"))),
-        faults=page_faults(pages.get("summary")),
-        locating=truth(_object(pages.get("get_blink_status")).get("blink")),
+        mode=mode,
+        level=level,
+        faults=page_faults(pages["summary"]) if "summary" in pages else before.faults,
+        locating=truth(light.get("blink")),
         serials=_serials(stats) or before.serials,
         watts=positive((rows(stats, "STATS") or [{}])[0].get("watt")),
     )

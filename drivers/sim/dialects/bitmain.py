@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from drivers.sim.dialects.bitmain_writes import WRITES, mode_of, slots_of
 from drivers.sim.face import NOT_FOUND, Ask, Web, json_page
 from drivers.sim.face import Page as WebPage
 from drivers.sim.machine import Condition, Machine
@@ -89,10 +90,6 @@ def _health(machine: Machine, kind: str) -> Row:
     return {"type": kind, "status": "s", "code": 0, "msg": ""}
 
 
-def _mode(machine: Machine) -> int:
-    return int(machine.condition is Condition.SLEEPING)
-
-
 def stats(machine: Machine, now: Snapshot) -> Row:
     """`stats.cgi`."""
     model = machine.model
@@ -101,7 +98,7 @@ def stats(machine: Machine, now: Snapshot) -> Row:
         "fan_num": model.fans,
         "fan": list(now.fan_rpm),
         "hwp_total": 0.0,
-        "miner-mode": _mode(machine),
+        "miner-mode": mode_of(machine),
         "freq-level": 100,
         "chain": [_chain(machine, now, index) for index in range(model.boards)],
     }
@@ -201,20 +198,21 @@ def get_network_info(machine: Machine, now: Snapshot) -> Row:
 
 def get_miner_conf(machine: Machine, now: Snapshot) -> Row:
     """`get_miner_conf.cgi`."""
+    fixed = machine.settings.fan_percent
     return {
-        "pools": [{"url": p.url, "user": p.user, "pass": "x"} for p in machine.pools],
+        "pools": slots_of(machine),
         "api-listen": True,
         "api-network": True,
         "api-groups": f"A:{':'.join(machine.model.commands)}",
         "api-allow": "A:0/0,W:*",
-        "bitmain-fan-ctrl": False,
-        "bitmain-fan-pwm": "100",
+        "bitmain-fan-ctrl": fixed is not None,
+        "bitmain-fan-pwm": "100" if fixed is None else f"{fixed:.0f}",
         "bitmain-use-vil": True,
         "bitmain-freq": str(machine.frequency_mhz),
         "bitmain-voltage": "1360",
         "bitmain-ccdelay": "0",
         "bitmain-pwth": "0",
-        "bitmain-work-mode": str(_mode(machine)),
+        "bitmain-work-mode": str(mode_of(machine)),
         "bitmain-hashrate-percent": "100",
         "bitmain-freq-level": "100",
     }
@@ -222,7 +220,7 @@ def get_miner_conf(machine: Machine, now: Snapshot) -> Row:
 
 def get_blink_status(machine: Machine, now: Snapshot) -> Row:
     """`get_blink_status.cgi`."""
-    return {"blink": False}
+    return {"blink": machine.settings.locating}
 
 
 def miner_type(machine: Machine, now: Snapshot) -> Row:
@@ -275,6 +273,8 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> WebPage:
         return WebPage(HTTPStatus.OK, FRONT_PAGE)
     if ask.path == "/cgi-bin/log.cgi":
         return WebPage(HTTPStatus.OK, boot_log(machine, now).encode(), "text/plain")
+    if ask.path in WRITES:
+        return WRITES[ask.path](machine, ask, now)
     made = PAGES.get(ask.path)
     if made is None:
         return NOT_FOUND

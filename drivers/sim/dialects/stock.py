@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from drivers.sim.answers import Asked, Command, Dialect, reply_to
 from drivers.sim.dialects import bitmain
+from drivers.sim.dialects.bitmain_writes import mode_of
 from drivers.sim.dialects.rows import WRITES, Answer, difficulty, per_minute, percent, pool_row
 from drivers.sim.face import Face
-from drivers.sim.machine import Condition
 from drivers.sim.protocol import Row
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def _boards_there(asked: Asked) -> int:
 def _mode(asked: Asked) -> Row:
     # Some builds say the mode in `stats`, others on a web page alone.
     says = asked.machine.model.extra.get("mode_in_stats", True)
-    return {"miner_mode": int(asked.machine.condition is Condition.SLEEPING)} if says else {}
+    return {"miner_mode": mode_of(asked.machine)} if says else {}
 
 
 def _stats_s9(asked: Asked) -> Answer:
