@@ -146,6 +146,7 @@ DRIVERS: dict[str, Spec] = {
             page("cloud-box"),
             page('"firmware"', "/mcb/status"),
         ),
+        control=Control.DOCUMENTED,
     ),
     "innosilicon": Spec(
         "drivers.asic.innosilicon.driver:Innosilicon",
