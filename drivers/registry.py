@@ -87,12 +87,14 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "Hiveon ASIC firmware",
         (says("HIVEON"),),
+        control=Control.SIMULATED,
     ),
     "mskminer": Spec(
         "drivers.asic.rwglr.mskminer:Mskminer",
         Kind.ASIC,
         "MSKMiner",
         (says("RWGLR"), says("MSKMINER")),
+        control=Control.SIMULATED,
     ),
     "whatsminer3": Spec(
         "drivers.asic.whatsminer.v3:Whatsminer3",
@@ -134,6 +136,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "Canaan Avalon",
         (says("AVALON"),),
+        control=Control.DOCUMENTED,
     ),
     "goldshell": Spec(
         "drivers.asic.goldshell.driver:Goldshell",

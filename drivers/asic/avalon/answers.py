@@ -89,6 +89,7 @@ def parse(
         power_source=PowerSource.REPORTED if wall_w is not None else None,
         power_output_w=_sum([each.output_w for each in supplies]),
         power_limit_w=_sum([positive(module.fields.get("MPO")) for module in modules]),
+        temp_target_c=celsius(modules[0].fields.get("TarT")) if len(modules) == 1 else None,
         inlet_temp_c=highest(celsius(_inlet(module.fields)) for module in modules),
         outlet_temp_c=highest(celsius(module.fields.get("OTemp")) for module in modules),
         chip_temp_max_c=_hottest_chip(modules, body.boards),

@@ -3,19 +3,25 @@
 Port 4028 says everything: `version` who it is, `estats` (or `stats`) what it does, in strings
 (see `avalon_modules`). Commands are joined where the firmware allows it, which Canaan's do as far
 as recorded. An answer of `estats` has 8 KB, most of it lists of chips; machines of the Q's kind
-know `litestats`, which leaves those out.
+know `litestats`, which leaves those out. Orders go to the same port: see `orders` and `slots`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Endpoint
 from drivers.asic import cgminer
 from drivers.asic.avalon import names as avalon_names
 from drivers.asic.avalon.answers import Chips, Pools, parse, rate_of, uptime_of, words_of
+from drivers.asic.avalon.kinds import UNKNOWN, kind_of
 from drivers.asic.avalon.modules import Module, modules
+from drivers.asic.avalon.orders import Orders
+from drivers.asic.avalon.slots import Slots
 from drivers.asic.kept import Kept
+from drivers.capabilities import PoolSetting
 from drivers.errors import BadReply, DriverError, NoResources, Refused
 from drivers.model import Identity, MinerReading, Sample
 from drivers.wire.cgminer import CgminerRpc, Report
@@ -35,7 +41,18 @@ CHIPS_EVERY_S = 300.0
 class Avalon:
     """An Avalon, or a controller with several."""
 
-    __slots__ = ("_chips", "_context", "_endpoint", "_full", "_id", "_lite", "_pools", "_rpc")
+    __slots__ = (
+        "_chips",
+        "_context",
+        "_endpoint",
+        "_full",
+        "_id",
+        "_lite",
+        "_orders",
+        "_pools",
+        "_rpc",
+        "_slots",
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
@@ -47,6 +64,8 @@ class Avalon:
         """Whether `litestats` says enough; None until it has been seen."""
         self._pools: Pools | None = None
         self._chips: Chips | None = None
+        self._orders = Orders(context, self._rpc)
+        self._slots = Slots(endpoint, context, self._rpc, self._orders)
 
     async def identify(self) -> Identity:
         """By `version`, and by the machines' strings where that leaves something open.
@@ -65,6 +84,7 @@ class Avalon:
         if identity.model is None or identity.serial is None:
             identity = await self._identify_by_string(version, identity, problem)
         self._id = identity.id
+        self._orders.kind = kind_of(identity.model)
         return identity
 
     async def _identify_by_string(
@@ -97,6 +117,57 @@ class Avalon:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def refresh(self) -> None:
+        """Read pools and chips anew with the next poll."""
+        self._pools = self._chips = None
+
+    # --- orders ------------------------------------------------------------------------------
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """By what the machine is; nothing before it has said so."""
+        return self._orders.kind.latencies
+
+    async def pause(self) -> Receipt:
+        """Soft off at the next second but two of the machine's clock."""
+        return await self._orders.pause()
+
+    async def resume(self) -> Receipt:
+        """Soft on, in the same way."""
+        return await self._orders.resume()
+
+    async def reboot(self) -> Receipt:
+        """Boot the machine."""
+        return await self._orders.reboot()
+
+    async def restart_mining(self) -> Receipt:
+        """Restart cgminer."""
+        return await self._orders.restart_mining()
+
+    async def set_mode(self, mode: str) -> Receipt:
+        """Set one of the family's modes."""
+        return await self._orders.set_mode(mode)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Light the white lamp."""
+        return await self._orders.locate(on=on)
+
+    async def set_fan_duty(self, percent: float | None) -> Receipt:
+        """Hold the fans at a duty."""
+        return await self._orders.set_fan_duty(percent)
+
+    async def factory_reset(self) -> Receipt:
+        """Forget all settings."""
+        return await self._orders.factory_reset()
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Write the three places for pools, and boot."""
+        return await self._slots.set_pools(pools)
+
+    async def recover(self) -> Receipt | None:
+        """Finish writing pools."""
+        return await self._slots.recover()
 
     # --- asking ------------------------------------------------------------------------------
 
@@ -180,6 +251,8 @@ class Avalon:
     def _note_form(self, found: list[Module]) -> None:
         if self._lite is None and all(module.is_home for module in found):
             self._lite = True  # to be tried; what it lacks shows at the next poll
+        if self._orders.kind is UNKNOWN:
+            self._orders.kind = kind_of(avalon_names.model_of(found[0].fields.get("Ver", "")))
 
     def _counted(self, found: list[Module], now: float) -> Chips | None:
         kept = self._chips

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from drivers.sim.answers import Asked, Command, Dialect, reply_to
+from drivers.sim.answers import Asked, Command, Dialect
+from drivers.sim.dialects.avalon_orders import mode_of, modes_w, respond
 from drivers.sim.dialects.classic import commands_of
 from drivers.sim.dialects.rows import CGMINER, Answer, summary_row
 from drivers.sim.face import Face
@@ -89,7 +90,8 @@ def _heat(home: bool, asked: Asked) -> dict[str, object]:
     hottest = max(now.chip_c) if works else 0
     inlet = round(now.inlet_c)
     fans = {f"Fan{at}": rpm for at, rpm in enumerate(now.fan_rpm, 1)}
-    duty = {"FanR": f"{60 if works else _COLD_FANS}%"}
+    held = machine.settings.fan_percent
+    duty = {"FanR": f"{60 if held is None else round(held)}%" if works else f"{_COLD_FANS}%"}
     if home:
         board = now.board_c[0]
         sensors = {"ITemp": inlet, "HBITemp": board - 2, "HBOTemp": board, "TMax": hottest}
@@ -121,13 +123,13 @@ def _work(home: bool, asked: Asked) -> dict[str, object]:
         "ECMM": 0,
         **{f"PLL{at}": [0, 0, 0, model.chips] for at in range(boards)},
         **{f"SF{at}": [0, 0, 0, machine.frequency_mhz] for at in range(boards)},
-        "WORKMODE": int(model.extra.get("mode", 1)),
-        "MPO": int(model.extra["target_w"]),
+        "WORKMODE": mode_of(machine),
+        "MPO": modes_w(machine)[mode_of(machine)],
     }
     if home:
         return found | {"WORKLEVEL": 0, "Nonce Mask": 25}
     return {
-        "Led": 0,
+        "Led": int(machine.settings.locating),
         "POWS": 0,
         "EEPROM": [model.chips] * boards,
         "HASHS": [int(not machine.chips_at(at)) for at in range(boards)],
@@ -199,4 +201,4 @@ def _dialect(*, home: bool) -> Dialect:
     return Dialect(table, hides_name=True)
 
 
-FACE, HOME = (Face(rpc=partial(reply_to, _dialect(home=home))) for home in (False, True))
+FACE, HOME = (Face(rpc=partial(respond, home, _dialect(home=home))) for home in (False, True))
