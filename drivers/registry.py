@@ -81,6 +81,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "VNish (AnthillOS)",
         (says("VNISH"), page("AnthillOS"), page('"fw_name"', "/api/v1/info")),
+        control=Control.DOCUMENTED,
     ),
     "hiveon": Spec(
         "drivers.asic.rwglr.hiveon:Hiveon",

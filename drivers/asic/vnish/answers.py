@@ -111,6 +111,9 @@ def parse_summary(
         state=state,
         uptime_s=uptime_s,
         mode=_mode(settings, status),
+        preset=settings.chosen or settings.preset,
+        throttle_percent=_throttle(status),
+        temp_target_c=settings.temp_target_c,
         hashrate_ths=hashrate_ths,
         hashrate_avg_ths=rate(miner.get("hr_average"), scale),
         hashrate_nominal_ths=rate(miner.get("hr_nominal"), scale),
@@ -214,10 +217,16 @@ def state_of(word: str | None, hashrate_ths: float | None, pools: tuple[Pool, ..
 
 
 def _mode(settings: Settings, status: Row) -> str | None:
-    percent = integer(status.get("throttled"))  # since 1.3: 100 is full power
-    if percent is None or not 0 < percent < 100:
+    percent = _throttle(status)
+    if percent is None or percent == 100:
         return settings.preset
-    return f"{settings.preset or 'preset'}, throttled to {percent} %"
+    return f"{settings.preset or 'preset'}, throttled to {percent:g} %"
+
+
+def _throttle(status: Row) -> float | None:
+    """Since 1.3; 100 is full power."""
+    percent = number(status.get("throttled"))
+    return percent if percent is not None and 0 < percent <= 100 else None
 
 
 def watts_of(value: Any, hashrate_ths: float | None) -> float | None:

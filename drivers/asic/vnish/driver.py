@@ -9,14 +9,17 @@ as it is wherever the web side does not open.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from drivers.api import Context, Credential, Endpoint
+from drivers.actions import Latency, Receipt
+from drivers.api import Context, Endpoint
 from drivers.asic.cgminer import ask_version
 from drivers.asic.kept import Kept
+from drivers.asic.vnish.access import FACTORY_CREDENTIAL, lock, system_page, unlock
 from drivers.asic.vnish.answers import parse_summary, uptime_of, words_of
+from drivers.asic.vnish.orders import NOTHING, THROTTLED, UNTHROTTLED, Orders
 from drivers.asic.vnish.rpc import parse_rpc
 from drivers.asic.vnish.settings import (
     NO_SETTINGS,
@@ -25,15 +28,13 @@ from drivers.asic.vnish.settings import (
     parse_identity,
     parse_settings,
 )
+from drivers.capabilities import PoolSetting
 from drivers.errors import AccessDenied, DriverError, Refused, Unreachable, Unsupported
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import CgminerRpc
 from drivers.wire.deadline import Deadline
-from drivers.wire.pages import DENIED, Pass, WebClient, by_digest, decoded
+from drivers.wire.pages import WebClient
 
-FACTORY_CREDENTIAL = Credential("", "admin")
-CGI_CREDENTIAL = Credential("root", "root")
-SYSTEM_INFO = "/cgi-bin/get_system_info.cgi"
 COMMANDS = ("stats", "pools")
 OPEN_PAGES = ("perf-summary", "status")
 RARE_PAGES = ("settings", "autotune/presets", "chains/factory-info")
@@ -44,6 +45,8 @@ WEB_SHARE = 0.6
 """How much of the deadline the web side may use: the RPC must still have its turn."""
 SLOW_SHARE = 0.5
 WEB_RESTS_S = 300.0
+_THROTTLES = re.compile(r"1\.(?:3\.(?:[3-9]|\d\d)|(?:[4-9]|\d\d)\.)")
+"""Versions from 1.3.3 on. Those of the 17 series count apart: 2.0 of them is older."""
 
 
 class Vnish:
@@ -51,7 +54,7 @@ class Vnish:
 
     __slots__ = (
         *("_context", "_endpoint", "_has_api", "_id", "_locked", "_looked_at", "_open"),
-        *("_rare_at", "_rpc"),
+        *("_rare_at", "_rpc", "_throttles"),
         *("_settings", "_unlocked", "_web_problem", "_web_rests_until"),
     )
 
@@ -63,6 +66,7 @@ class Vnish:
         self._unlocked = WebClient(endpoint, context, enter=unlock, factory=(FACTORY_CREDENTIAL,))
         self._id = endpoint.provisional_id
         self._has_api = True
+        self._throttles = False
         self._locked: set[str] = set()
         """Pages that want a token here."""
         self._settings: Kept[Settings] | None = None
@@ -76,7 +80,7 @@ class Vnish:
 
         Raises only where nothing answers.
         """
-        self._settings, self._web_rests_until, self._rare_at = None, 0.0, 0.0
+        self.refresh()
         problems: list[DriverError] = []
         version: dict[str, Any] = {}
         info: dict[str, Any] = {}
@@ -89,12 +93,13 @@ class Vnish:
             info = as_object(await self._page("info", self._deadline()))
         except DriverError as error:
             problems.append(error)
-            page = await self._cgi(error)
+            page = await system_page(self._endpoint, self._context, error, self._deadline())
         self._has_api, self._web_problem = not page, None
         if not (version or info or page):
             raise problems[0]
         identity = parse_identity(version, info, page, self._endpoint.provisional_id)
         self._id = identity.id
+        self._throttles = bool(_THROTTLES.match(identity.firmware_version or ""))
         return identity
 
     async def read(self) -> Sample:
@@ -109,14 +114,77 @@ class Vnish:
 
     async def close(self) -> None:
         """Give the token back, where there is one."""
-        session = self._unlocked.session
-        if session is None:
-            return
-        self._unlocked.forget()
-        try:
-            await self._unlocked.send("POST", "/api/v1/lock", self._deadline(), session)
-        except DriverError:
-            return  # it ends by itself
+        if self._unlocked.session is not None:
+            await lock(self._unlocked, self._deadline())
+
+    # --- orders ----------------------------------------------------------------------------
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """Nothing on builds without the API, whose CGI pages are another matter."""
+        if not self._has_api:
+            return NOTHING
+        return THROTTLED if self._throttles else UNTHROTTLED
+
+    def refresh(self) -> None:
+        """Read the slow pages anew, and look at the web side again."""
+        self._settings = None
+        self._looked_at = self._rare_at = self._web_rests_until = 0.0
+
+    async def pause(self) -> Receipt:
+        """Stop mining."""
+        return await self._orders().pause()
+
+    async def resume(self) -> Receipt:
+        """Start mining."""
+        return await self._orders().resume()
+
+    async def restart_mining(self) -> Receipt:
+        """Start the mining program anew."""
+        return await self._orders().restart_mining()
+
+    async def reboot(self) -> Receipt:
+        """Boot the whole machine."""
+        return await self._orders().reboot()
+
+    async def throttle(self, percent: float) -> Receipt:
+        """From 20 to 100 % of what the preset draws."""
+        return await self._orders().throttle(percent)
+
+    async def limit_power(self, limit_w: float) -> Receipt:
+        """By the highest preset within the limit, a tuned one where there is any."""
+        return await self._orders().limit_power(limit_w)
+
+    async def choose_preset(self, preset: str) -> Receipt:
+        """Presets are called by their watts."""
+        return await self._orders().choose_preset(preset)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace the pools."""
+        return await self._orders().set_pools(pools)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Blink."""
+        return await self._orders().locate(on=on)
+
+    async def set_fan_duty(self, percent: float | None) -> Receipt:
+        """Fix the fans; the machine still stops where it gets too hot."""
+        return await self._orders().set_fan_duty(percent)
+
+    async def set_temp_target(self, temp_c: float) -> Receipt:
+        """The temperature that the fans keep."""
+        return await self._orders().set_temp_target(temp_c)
+
+    async def set_hostname(self, hostname: str) -> Receipt:
+        """Change the name alone."""
+        return await self._orders().set_hostname(hostname)
+
+    async def factory_reset(self) -> Receipt:
+        """Put every setting back."""
+        return await self._orders().factory_reset()
+
+    def _orders(self) -> Orders:
+        return Orders(self._unlocked, self._page, self._context)
 
     # --- the web API -----------------------------------------------------------------------
 
@@ -180,18 +248,6 @@ class Vnish:
                 self._locked.add(name)
         return await self._unlocked.json(path, deadline)
 
-    async def _cgi(self, problem: DriverError) -> dict[str, Any]:
-        """The system page of builds without `/api/v1`."""
-        if isinstance(problem, Unreachable):
-            return {}
-        client = WebClient(
-            self._endpoint, self._context, enter=by_digest, factory=(CGI_CREDENTIAL,)
-        )
-        try:
-            return as_object(await client.json(SYSTEM_INFO, self._deadline()))
-        except DriverError:
-            return {}
-
     # --- port 4028 -------------------------------------------------------------------------
 
     async def _read_rpc(self, deadline: Deadline) -> Sample:
@@ -220,21 +276,6 @@ class Vnish:
 
     def _deadline(self) -> Deadline:
         return Deadline(self._context.clock, self._context.deadline_s)
-
-
-async def unlock(client: WebClient, credential: Credential, deadline: Deadline) -> Pass:
-    """Get a token for a password; builds differ in whether it goes with `Bearer` or bare."""
-    body = msgspec.json.encode({"pw": credential.password})
-    headers = {"Content-Type": "application/json"}
-    reply = await client.send("POST", "/api/v1/unlock", deadline, headers=headers, body=body)
-    if reply.status == 400:
-        raise AccessDenied(400, "the password is wrong")
-    token = as_object(decoded(reply, "/api/v1/unlock")).get("token")
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-        raise AccessDenied(reply.status, "no token for the password")
-    bearer = Pass({"Authorization": f"Bearer {token}"})
-    check = await client.send("GET", "/api/v1/auth-check", deadline, bearer)
-    return Pass({"Authorization": token}) if check.status in DENIED else bearer
 
 
 def _is_of(

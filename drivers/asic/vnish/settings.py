@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from drivers.asic.fields import Row, common, first, integer, mac, miner_id, text, truth
+from drivers.asic.fields import Row, common, first, integer, mac, miner_id, positive, text, truth
 from drivers.model import Identity, Kind
 from drivers.wire.cgminer import rows
 
@@ -26,6 +26,10 @@ class Settings(msgspec.Struct, frozen=True):
 
     unit_ths: float | None = None
     preset: str | None = None
+    """The one in force."""
+    chosen: str | None = None
+    """The one that is set; the preset switcher moves away from it."""
+    temp_target_c: float | None = None
     limit_w: float | None = None
     limit_min_w: float | None = None
     limit_max_w: float | None = None
@@ -99,12 +103,22 @@ def parse_settings(pages: dict[str, Any], before: Settings = NO_SETTINGS) -> Set
     return Settings(
         unit_ths=_UNITS.get(unit.upper()) if isinstance(unit, str) else before.unit_ths,
         preset=text(preset.get("name")) if preset else before.preset,
+        chosen=text(overclock.get("preset")) or before.chosen,
+        temp_target_c=_temp_target(pages["settings"])
+        if "settings" in pages
+        else before.temp_target_c,
         limit_w=preset_watts(preset) if preset else before.limit_w,
         limit_min_w=min(limits) if limits else before.limit_min_w,
         limit_max_w=max(limits) if limits else before.limit_max_w,
         locating=before.locating if locating is None else locating,
         serials=_serials(pages.get("chains/factory-info")) or before.serials,
     )
+
+
+def _temp_target(page: Any) -> float | None:
+    """What the fans keep, where they are not fixed (`{"mode": {"name": "auto", "param": 65}}`)."""
+    mode = as_object(as_object(as_object(as_object(page).get("miner")).get("cooling")).get("mode"))
+    return positive(mode.get("param")) if mode.get("name") == "auto" else None
 
 
 def preset_watts(preset: Row) -> float | None:

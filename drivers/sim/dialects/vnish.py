@@ -8,11 +8,22 @@ from http import HTTPStatus
 from typing import Any
 
 from drivers.sim.answers import reply_to
-from drivers.sim.dialects.vnish_rpc import DIALECT, MILLIVOLTS, chain_state, state, watts
+from drivers.sim.dialects.vnish_orders import OPEN_ORDERS, obey
+from drivers.sim.dialects.vnish_rpc import DIALECT, MILLIVOLTS, chain_state, fan_duty, watts
+from drivers.sim.dialects.vnish_settings import (
+    cooling,
+    miner_status,
+    perf_summary,
+    presets,
+    settings,
+    status,
+)
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
+
+__all__ = ["FACE", "page", "presets"]
 
 SESSION_S = 900.0
 """How long an unused token lasts."""
@@ -27,7 +38,7 @@ def _summary(machine: Machine, now: Snapshot) -> Row:
     rate = round(now.ghs_5s, 2)
     drawn_w = watts(machine, now)
     miner: Row = {
-        "miner_status": {"miner_state": state(machine, now), "miner_state_time": now.uptime_s},
+        "miner_status": miner_status(machine, now),
         "miner_type": machine.model.name,
         "hr_stock": machine.model.nominal_ghs,
         "average_hashrate": now.ghs_av / 1000,
@@ -49,8 +60,8 @@ def _summary(machine: Machine, now: Snapshot) -> Row:
                 {"id": at, "rpm": rpm, "status": "ok", "max_rpm": machine.model.fan_max_rpm}
                 for at, rpm in enumerate(now.fan_rpm)
             ],
-            "settings": {"mode": {"name": "auto"}},
-            "fan_duty": 72 if any(now.fan_rpm) else 0,
+            "settings": {"mode": cooling(machine)["mode"]},
+            "fan_duty": fan_duty(machine, now),
         },
         "chains": [_chain(machine, now, index) for index in range(machine.model.boards)],
         "found_blocks": 0,
@@ -86,7 +97,7 @@ def _pools(machine: Machine, now: Snapshot) -> list[Row]:
         found.append(
             {
                 "id": index,
-                "url": pool.url.partition("://")[2],
+                "url": pool.url.rpartition("://")[2],
                 "pool_type": "UserPool",
                 "user": pool.user,
                 "status": words,
@@ -126,47 +137,6 @@ def _info(machine: Machine, now: Snapshot) -> Row:
     }
 
 
-def _status(machine: Machine, now: Snapshot) -> Row:
-    return {
-        "miner_state": state(machine, now),
-        "miner_state_time": now.uptime_s,
-        "find_miner": False,
-        "restart_required": False,
-        "reboot_required": False,
-        "unlocked": False,
-    }
-
-
-def presets(machine: Machine) -> list[Row]:
-    """The presets: from 600 W below the nominal power to 600 above; the last wants more supply."""
-    nominal_w = round(machine.model.nominal_ghs * machine.model.efficiency_j_th / 1000, -2)
-    steps = [int(nominal_w) + step for step in range(-600, 601, 200)]
-    rows: list[Row] = [{"name": "disabled", "pretty": "Disabled", "modded_psu_required": False}]
-    rows += [
-        {
-            "name": str(step),
-            "pretty": f"{step} watt ~ {step} TH",
-            "status": "untuned",
-            "modded_psu_required": step == steps[-1],
-        }
-        for step in steps
-    ]
-    return rows
-
-
-def _perf_summary(machine: Machine, now: Snapshot) -> Row:
-    return {"current_preset": presets(machine)[2], "preset_switcher": {"enabled": True}}
-
-
-def _settings(machine: Machine, now: Snapshot) -> Row:
-    overclock = {"modded_psu": False, "preset": presets(machine)[4]["name"]}
-    return {"miner": {"overclock": overclock}, "network": {"hostname": machine.hostname}}
-
-
-def _presets(machine: Machine, now: Snapshot) -> list[Row]:
-    return presets(machine)
-
-
 def _factory_info(machine: Machine, now: Snapshot) -> Row:
     chains = [{"id": at, "serial": word} for at, word in enumerate(machine.board_serials, 1)]
     return {"chains": chains, "psu_serial": f"PSU{machine.serial}", "hr_stock": 1.0}
@@ -175,13 +145,13 @@ def _factory_info(machine: Machine, now: Snapshot) -> Row:
 _OPEN: dict[str, Callable[[Machine, Snapshot], Any]] = {
     "/api/v1/summary": _summary,
     "/api/v1/info": _info,
-    "/api/v1/status": _status,
-    "/api/v1/perf-summary": _perf_summary,
+    "/api/v1/status": status,
+    "/api/v1/perf-summary": perf_summary,
     "/api/v1/chains/factory-info": _factory_info,
 }
 _LOCKED: dict[str, Callable[[Machine, Snapshot], Any]] = {
-    "/api/v1/settings": _settings,
-    "/api/v1/autotune/presets": _presets,
+    "/api/v1/settings": settings,
+    "/api/v1/autotune/presets": lambda machine, now: presets(machine),
     "/api/v1/auth-check": lambda machine, now: {"unlock_timeout": int(SESSION_S)},
 }
 _DENIED = json_page({"err": "Unauthorized"}, status=HTTPStatus.UNAUTHORIZED)
@@ -203,11 +173,17 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
 
 
 def _post(machine: Machine, ask: Ask, now: Snapshot) -> Page:
-    if ask.path == "/api/v1/lock" and _let_in(machine, ask, now):
+    if ask.path == "/api/v1/unlock":
+        return _unlock(machine, ask, now)
+    if ask.path not in OPEN_ORDERS and not _let_in(machine, ask, now):
+        return _DENIED
+    if ask.path == "/api/v1/lock":
         machine.sessions.pop(_token(machine, ask), None)
         return json_page({})
-    if ask.path != "/api/v1/unlock":
-        return _DENIED
+    return obey(machine, ask, now)
+
+
+def _unlock(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     body = ask.json()
     if not isinstance(body, dict) or body.get("pw") != machine.credential[1]:
         return json_page({"unlock_timeout": 0}, status=HTTPStatus.FORBIDDEN)
@@ -217,10 +193,14 @@ def _post(machine: Machine, ask: Ask, now: Snapshot) -> Page:
 
 
 def _token(machine: Machine, ask: Ask) -> str:
-    """The token in the form that this build takes: with or without `Bearer`."""
+    """The token in the form that this build takes: with or without `Bearer`.
+
+    pyasic sends it bare, save to `system/`, where it must have found that the other is wanted.
+    """
     word = ask.headers.get("authorization", "")
-    bare = machine.model.extra.get("bare", False)
-    return word if bare else word.removeprefix("Bearer ") if word.startswith("Bearer ") else ""
+    if machine.model.extra.get("bare", False) and not ask.path.startswith("/api/v1/system/"):
+        return word
+    return word.removeprefix("Bearer ") if word.startswith("Bearer ") else ""
 
 
 def _let_in(machine: Machine, ask: Ask, now: Snapshot) -> bool:

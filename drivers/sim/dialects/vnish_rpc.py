@@ -25,6 +25,12 @@ def watts(machine: Machine, now: Snapshot) -> int:
     return round(now.power_w) if tells else 0
 
 
+def fan_duty(machine: Machine, now: Snapshot) -> int:
+    """The duty of the fans: as it was fixed, else what the firmware's control gives."""
+    fixed = machine.settings.fan_percent
+    return round(fixed) if fixed is not None else 72 if any(now.fan_rpm) else 0
+
+
 def chain_state(machine: Machine, now: Snapshot, index: int) -> str:
     """The state of one board."""
     return state(machine, now) if machine.chips_at(index) else "failure"
@@ -44,7 +50,7 @@ def _stats(asked: Asked) -> Answer:
         "GHS av": round(now.ghs_av, 2),
         "fan_num": model.fans,
         "fan_mode": 0,
-        "fan_pwm": 72 if any(now.fan_rpm) else 0,
+        "fan_pwm": fan_duty(machine, now),
         **{f"fan{at}": rpm for at, rpm in enumerate(now.fan_rpm, 1)},
         "state": state(machine, now),
         "total_rate": round(now.ghs_5s, 2),
@@ -100,7 +106,7 @@ def _pools(asked: Asked) -> Answer:
         found.append(
             {
                 "POOL": index,
-                "URL": pool.url.partition("://")[2],
+                "URL": pool.url.rpartition("://")[2],
                 "Type": 0,
                 "User": pool.user,
                 "Status": "Alive" if machine.pool_alive else "Dead",
