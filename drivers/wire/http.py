@@ -11,13 +11,17 @@ from aiohttp import (
     ClientConnectionError,
     ClientConnectorError,
     ClientError,
+    ClientHandlerType,
+    ClientOSError,
     ClientPayloadError,
+    ClientRequest,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     ConnectionTimeoutError,
     DigestAuthMiddleware,
     DummyCookieJar,
+    ServerDisconnectedError,
     TCPConnector,
 )
 
@@ -91,12 +95,27 @@ class HttpPool:
                 headers=headers,
                 data=body,
                 timeout=ClientTimeout(total=deadline_s, sock_connect=CONNECT_S),
-                middlewares=(login,) if isinstance(login, DigestAuthMiddleware) else (),
+                middlewares=(
+                    *(() if method == "GET" else (_once,)),
+                    *((login,) if isinstance(login, DigestAuthMiddleware) else ()),
+                ),
                 allow_redirects=False,
             ) as response:
                 return await _read(response, url, limit_bytes)
         except (ClientError, OSError, ValueError) as error:
             raise _translated(error, url, deadline_s) from None
+
+
+async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Where a connection breaks aiohttp sends a `PUT` anew, as it does a `GET`; an order must not
+    leave twice.
+    """  # noqa: D205
+    try:
+        return await handler(request)
+    except ClientConnectorError:
+        raise
+    except (ClientOSError, ServerDisconnectedError) as error:
+        raise _translated(error, str(request.url), 0.0) from None
 
 
 def _translated(error: Exception, url: str, deadline_s: float) -> DriverError:

@@ -120,6 +120,15 @@ async def test_a_connection_that_breaks_is_unreachable(pieces: tuple[bytes, ...]
             await pool.request("GET", url, deadline_s=2)
 
 
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
+async def test_an_order_leaves_once(method: str) -> None:
+    async with HttpPool() as pool, serving() as (url, requests):
+        with pytest.raises(Unreachable) as caught:
+            await pool.request(method, url, deadline_s=2.0, body=b"{}")
+    assert caught.value.sent
+    assert len(requests) == 1
+
+
 async def test_nobody_listens() -> None:
     with socket.create_server((HOST, 0)) as sock:
         port = sock.getsockname()[1]
