@@ -10,7 +10,7 @@ import pytest
 
 from agent.command.effects import Verdict
 from drivers.actions import Answer
-from drivers.api import Context, Credential, WebReply
+from drivers.api import Credential, WebReply
 from drivers.asic.antminer.orders import MEMORY
 from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import AccessDenied, OutOfRange, Refused
@@ -20,6 +20,7 @@ from drivers.sim.machine import Condition, Machine, Pool
 from drivers.sim.orders import Lie
 from tests.wire.acting import WORDS, Killed, Outcome, act, acting, reading_of
 from tests.wire.simsite import OnSite
+from tests.wire.tapped import Tapped
 
 S21, S19, S19PRO, S9 = "Antminer S21", "Antminer S19", "Antminer S19 Pro", "Antminer S9"
 NETWORK = "127.81.0.0/16"
@@ -104,29 +105,6 @@ async def test_waking_one_that_hashes_sends_nothing() -> None:
         outcome = await act(where, driver, "resume")
         assert outcome.verdict is Verdict.VERIFIED
         assert SET not in where.asked
-
-
-class Tapped:
-    """The web with a tap: what was sent, and a way to alter what comes back or to die."""
-
-    def __init__(self, context: Context) -> None:
-        self._web = context.web
-        self.sent: list[tuple[str, str, dict[str, str], bytes | None, float]] = []
-        self.alter: Callable[[str, WebReply], WebReply] = lambda _, reply: reply
-        self.before: Callable[[str], None] = lambda _: None
-        self.after: Callable[[str], None] = lambda _: None
-
-    def digest(self, credential: Credential) -> Any:
-        return self._web.digest(credential)
-
-    async def request(self, method: str, url: str, **named: Any) -> WebReply:
-        path = "/" + url.split("/", 3)[3]
-        self.before(path)
-        headers = dict(named.get("headers") or {})
-        self.sent.append((method, path, headers, named.get("body"), named["deadline_s"]))
-        reply = await self._web.request(method, url, **named)
-        self.after(path)
-        return self.alter(path, reply)
 
 
 async def tapped(where: OnSite, **changes: Any) -> tuple[Any, Tapped]:
@@ -359,6 +337,20 @@ async def test_without_a_password_it_can_do_nothing() -> None:
 async def test_an_old_one_does_not_sleep() -> None:
     async with acting(S9, NETWORK) as (_, driver):
         assert capabilities(driver) == {}
+
+
+async def test_an_older_generation_of_pages_lists_no_sleep() -> None:
+    async with acting(S21, NETWORK) as (where, _):
+        web = Tapped(where.context)
+        web.alter = lambda path, reply: (
+            msgspec.structs.replace(reply, body=reply.body.replace(b'"serinum"', b'"ant_hwv"'))
+            if path.endswith("get_system_info.cgi")
+            else reply
+        )
+        context = msgspec.structs.replace(where.context, web=web)
+        driver = create("antminer", where.endpoint(), context)
+        await driver.identify()
+        assert list(capabilities(driver)) == ["reboot"]
 
 
 async def test_a_factory_reset_is_not_claimed() -> None:

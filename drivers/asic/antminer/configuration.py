@@ -103,7 +103,8 @@ def said(reply: WebReply, what: str) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return words or f"HTTP status {reply.status}"
     if isinstance(page, dict) and _says_no(page):
-        raise Refused(None, " ".join(filter(None, map(text, (page.get("code"), page.get("msg"))))))
+        reasons = filter(None, (text(page.get("code")), text(page.get("msg"))))
+        raise Refused(None, " ".join(reasons) or words)
     return words
 
 

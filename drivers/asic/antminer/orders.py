@@ -33,7 +33,7 @@ WRITE_S = 35.0
 READ_S = 10.0
 ASLEEP_S, AWAKE_S, RESTART_S, LIGHT_S = 240.0, 900.0, 600.0, 60.0
 """How long each may take to show: boards are tuned for minutes before they hash."""
-SHOWS_S, HASHES_S = 25.0, 60.0
+SHOWS_S, HASHES_S = 25.0, 90.0
 """The mining program starts anew behind the answer."""
 TEXT = {"Content-Type": "text/plain;charset=UTF-8"}
 """What the machine's own page sends its JSON as."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
+from drivers.actions import Latency
 from drivers.api import Context, Endpoint
 from drivers.asic.antminer.answers import Pools, head_and_body, words_of
 from drivers.asic.antminer.pages import NOTHING_ASIDE, Aside
@@ -23,10 +28,17 @@ ASIDE_SHARE = 0.4
 """How much of what the RPC left of the deadline the web side may use."""
 
 
+WATCH_S = 60.0
+NOTHING: Mapping[str, Latency] = MappingProxyType({})
+
+
 class Rwglr:
     """A machine whose bmminer says `rwglr`; its firmware adds the web side."""
 
-    __slots__ = ("_aside", "_context", "_endpoint", "_id", "_looked_at", "_pools", "_rpc")
+    __slots__ = (
+        *("_aside", "_build", "_context", "_endpoint", "_id", "_latencies", "_lit_at"),
+        *("_looked_at", "_pools", "_rpc", "_seeks_light"),
+    )
 
     firmware = ""
 
@@ -38,6 +50,10 @@ class Rwglr:
         self._pools: Pools | None = None
         self._aside = NOTHING_ASIDE
         self._looked_at: float | None = None
+        self._build: str | None = None
+        self._latencies = NOTHING
+        self._lit_at: float | None = None
+        self._seeks_light = False
 
     async def identify(self) -> Identity:
         """By `version`, and by the web page where it opens; raises only where neither answers."""
@@ -56,7 +72,8 @@ class Rwglr:
         if not version and not info:
             raise problems[0]
         identity = parse_identity(version, info, self._endpoint.provisional_id, self.firmware)
-        self._id = identity.id
+        self._id, self._build = identity.id, identity.firmware_version
+        self._latencies = await self._actions() if info else NOTHING
         return identity
 
     async def read(self) -> Sample:
@@ -66,7 +83,8 @@ class Rwglr:
         now = self._context.clock.now()
         head, body = head_and_body(report)
         report = await self._look_aside(report, body, deadline)
-        sample = parse(report, self._id, now, earlier, self._aside)
+        aside = await self._with_light(deadline) if self._seeks_light else self._aside
+        sample = parse(report, self._id, now, earlier, aside)
         fresh = "pools" in report.replies and "pools" not in report.cut
         if fresh and isinstance(sample.reading, MinerReading):
             words = words_of(head, body)
@@ -75,6 +93,17 @@ class Rwglr:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """What the web side of this machine lets us do; nothing where it does not open to us."""
+        return self._latencies
+
+    def refresh(self) -> None:
+        """Ask for the pools anew, for a reason of a stand, and after an order for the light."""
+        self._pools, self._looked_at = None, None
+        now, lit_at = self._context.clock.now(), self._lit_at
+        self._seeks_light = lit_at is not None and 0 <= now - lit_at <= WATCH_S
 
     # --- for the firmwares -------------------------------------------------------------------
 
@@ -85,6 +114,14 @@ class Rwglr:
     async def _web_aside(self, deadline: Deadline) -> Aside:
         """Why a machine stands still, where the web side says it."""
         return NOTHING_ASIDE
+
+    async def _web_light(self, deadline: Deadline) -> bool | None:
+        """Whether the light blinks, asked after it was switched."""
+        return None
+
+    async def _actions(self) -> Mapping[str, Latency]:
+        """What this machine can do, its web side being open."""
+        return NOTHING
 
     # --- a poll ------------------------------------------------------------------------------
 
@@ -139,6 +176,14 @@ class Rwglr:
             self._aside = NOTHING_ASIDE
             return _merged(report, Report({}, {"web": error}))
         return report
+
+    async def _with_light(self, deadline: Deadline) -> Aside:
+        self._seeks_light = False
+        try:
+            share = Deadline(self._context.clock, deadline.left_s(ASIDE_SHARE))
+            return msgspec.structs.replace(self._aside, locating=await self._web_light(share))
+        except DriverError:
+            return self._aside
 
     def _deadline(self) -> Deadline:
         return Deadline(self._context.clock, self._context.deadline_s)

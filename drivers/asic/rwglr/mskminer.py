@@ -8,11 +8,15 @@ machine shows while it is paused is not known (unverified): it reads as one that
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Credential, Endpoint
 from drivers.asic.rwglr.driver import Rwglr
+from drivers.asic.rwglr.msk_orders import ACTIONS, MskOrders
+from drivers.capabilities import PoolSetting
 from drivers.errors import AccessDenied, BadReply, Refused
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import DENIED, Pass, WebClient
@@ -52,6 +56,30 @@ class Mskminer(Rwglr):
         except (BadReply, Refused):
             # Programs ask this page by POST; that a GET is answered, too, is unverified.
             return network_of(await self._web.json(INFO, deadline, method="POST"))
+
+    async def _actions(self) -> Mapping[str, Latency]:
+        return ACTIONS
+
+    # --- orders ------------------------------------------------------------------------------
+
+    async def recover(self) -> Receipt | None:
+        """See what an interrupted change of pools came to."""
+        return await self._orders().recover()
+
+    async def pause(self) -> Receipt:
+        """Stop hashing."""
+        return await self._orders().pause()
+
+    async def resume(self) -> Receipt:
+        """Hash again."""
+        return await self._orders().resume()
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace all pools."""
+        return await self._orders().set_pools(pools)
+
+    def _orders(self) -> MskOrders:
+        return MskOrders(self._web, self._rpc, self._context)
 
 
 def network_of(page: Any) -> dict[str, Any]:
