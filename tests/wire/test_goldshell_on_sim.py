@@ -10,7 +10,7 @@ from drivers.asic.goldshell.driver import Goldshell
 from drivers.errors import BadReply, DeviceTimeout, DriverError, Unreachable, WrongProtocol
 from drivers.model import MinerReading, State
 from drivers.probe import probe
-from drivers.sim.dialects.goldshell import MILLIVOLTS
+from drivers.sim.dialects.goldshell_settings import MILLIVOLTS
 from drivers.sim.machine import Condition
 from tests.wire.simsite import START, OnSite, on_site
 

@@ -32,6 +32,13 @@ from drivers.asic.fields import (
     text,
     truth,
 )
+from drivers.asic.goldshell.plans import (
+    RESTING_LEVEL,
+    clock_in,
+    mode_of,
+    plans_of,
+    target_range,
+)
 from drivers.asic.page_parts import BOARDS_LIMIT, FAULTS_LIMIT, degrees, listed
 from drivers.model import Board, Fault, Identity, MinerReading, Sample, State
 from drivers.wire.cgminer import Report, rows
@@ -41,18 +48,17 @@ POOLS_PAGE = "/mcb/pools"
 SETTING_PAGE = "/mcb/setting"
 STATUS_PAGE = "/mcb/status"
 ALGORITHMS_PAGE = "/mcb/algosetting"
-_MODES = {0: "normal", 2: "low", 3: "sleep"}
-"""By the level of the power plan; an SC5 Pro II's page calls them hash rate, low-power, idle."""
-_MEGAHERTZ = re.compile(r"\s*([\d.]{1,9})\s*MHz")
 _FAN = re.compile(r"(\d{1,6})\s*rpm")
 _MILLIVOLTS = 1000.0
 
 
 class Plan(NamedTuple):
-    """The power plan that is set; None where the machine did not tell."""
+    """The power plan that is set, and what stands beside it; None where that is not told."""
 
     mode: str | None = None
     sleeping: bool | None = None
+    locating: bool | None = None
+    temp_target_c: float | None = None
 
 
 NO_PLAN = Plan()
@@ -107,20 +113,17 @@ def parse_plan(setting: Any) -> Plan:
     if not isinstance(setting, dict):
         return NO_PLAN
     manual, level = truth(setting.get("manual")), integer(setting.get("select"))
-    plans = listed(setting.get("powerplans"), 16)
-    words = next((row.get("info") for row in plans if integer(row.get("level")) == level), None)
-    words = setting.get("manualPowerplan") if manual else words
-    found = _MEGAHERTZ.match(words) if isinstance(words, str) else None
-    clock = number(found[1]) if found else None
     if level is None and not manual:
         return NO_PLAN
-    if clock is None:
-        return Plan(_mode(manual, level), level == 3 and not manual)
-    return Plan(_mode(manual, level), clock == 0)
-
-
-def _mode(manual: bool | None, level: int | None) -> str | None:
-    return "manual" if manual else None if level is None else _MODES.get(level, str(level))
+    words = setting.get("manualPowerplan") if manual else plans_of(setting).get(level or 0)
+    clock = clock_in(words)
+    target = target_range(setting) and number(setting.get("temp_target"))
+    return Plan(
+        "manual" if manual else None if level is None else mode_of(level),
+        (level == RESTING_LEVEL and not manual) if clock is None else clock == 0,
+        truth(setting.get("ledcontrol")),
+        target or None,
+    )
 
 
 def parse_chips(details: dict[str, Any]) -> dict[int, int]:
@@ -161,8 +164,14 @@ def with_plan(sample: Sample, plan: Plan) -> Sample:
     if plan == NO_PLAN:
         return sample
     reading = cast("MinerReading", sample.reading)
-    state = State.SLEEPING if plan.sleeping and not reading.hashrate_ths else reading.state
-    return Sample(msgspec.structs.replace(reading, state=state, mode=plan.mode), sample.fingerprint)
+    reading = msgspec.structs.replace(
+        reading,
+        state=State.SLEEPING if plan.sleeping and not reading.hashrate_ths else reading.state,
+        mode=plan.mode,
+        locating=plan.locating,
+        temp_target_c=plan.temp_target_c,
+    )
+    return Sample(reading, sample.fingerprint)
 
 
 def _board(chips: Mapping[int, int], at: int, row: Row) -> Board:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from drivers.api import Credential, WebReply
-from drivers.errors import AccessDenied
+from drivers.errors import AccessDenied, DriverError
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import Pass, WebClient
 
@@ -31,7 +31,11 @@ async def enter(client: WebClient, credential: Credential, deadline: Deadline) -
             f"/user/login?username={quote(credential.user, safe='')}"
             f"&password={quote(password, safe='')}&cipher={cipher}"
         )
-        token = _token(await client.send("GET", path, deadline))
+        try:
+            token = _token(await client.send("GET", path, deadline))
+        except DriverError as error:
+            error.args = (str(error).replace(path, "/user/login"),)  # the password is in the path
+            raise
         if token:
             return Pass(headers={"Authorization": f"Bearer {token}"})
     raise AccessDenied(401, f"the password of {credential.user} opens nothing")

@@ -1,7 +1,8 @@
 """Goldshell: a bfgminer of its own on port 4028, and pages that give their token to anybody twice.
 
 The token is the same for ever and for every machine; `/mcb/status` wants none. With `pages_only`
-in its `extra` a machine keeps port 4028 to itself.
+in its `extra` a machine keeps port 4028 to itself; with `temp_target_min` its fans have a target.
+What is written is in `goldshell_settings`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from drivers.sim.answers import Asked, Command, Dialect, Reply, reply_to
-from drivers.sim.dialects.classic import device, pool, pools_of
+from drivers.sim.dialects.classic import device, pools_of
+from drivers.sim.dialects.goldshell_settings import MILLIVOLTS, pools_page, setting_page, write
 from drivers.sim.dialects.rows import BFGMINER, WRITES, Answer, summary_row
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
@@ -18,7 +20,6 @@ from drivers.sim.protocol import Row
 
 SAME_FOR_ALL = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJleGFtcGxlIn0.c2ltdWxhdGVk"
 _DENIED = Page(HTTPStatus.UNAUTHORIZED, b"Check Token Error", "text/plain")
-MILLIVOLTS = 11750
 
 
 def _version(asked: Asked) -> Answer:
@@ -108,10 +109,14 @@ def _page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
         return NOT_FOUND
     if ask.headers.get("authorization") != f"Bearer {SAME_FOR_ALL}":
         return _DENIED
+    return write(machine, ask, now) if ask.method == "PUT" else _shown(machine, ask, now)
+
+
+def _shown(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     pages = {
-        "/mcb/setting": _setting,
+        "/mcb/setting": setting_page,
         "/mcb/algosetting": _algorithms,
-        "/mcb/pools": _pools,
+        "/mcb/pools": pools_page,
         "/mcb/cgminer": _boards,
     }
     found = pages.get(ask.path)
@@ -133,42 +138,8 @@ def _status(machine: Machine) -> Row:
     }
 
 
-def _setting(machine: Machine, _: Snapshot) -> Row:
-    level = 3 if machine.condition is Condition.SLEEPING else 0
-    clock = machine.model.frequency_mhz
-    return {
-        "manualPowerplan": f"{clock} MHz {MILLIVOLTS} V 30 RPM 30 RPM PV 11900",
-        "ledcontrol": False,
-        "name": f" {machine.mac}",  # with a blank in front, as the firmware has it
-        "tempcontrol": True,
-        "select": level,
-        "powerplans": [
-            {"level": 0, "info": f"{clock} MHz {MILLIVOLTS} V 30 RPM 30 RPM PV 11900"},
-            {"level": 3, "info": "0 MHz 0 V 100 RPM 100 RPM"},
-        ],
-        "manual": False,
-        "version": "v1.0",
-    }
-
-
 def _algorithms(machine: Machine, _: Snapshot) -> Row:
     return {"algos": [{"name": "blake2b(SC)", "id": 0}], "algo_select": 0, "version": "v1.0"}
-
-
-def _pools(machine: Machine, now: Snapshot) -> list[Row]:
-    rows = [pool(Asked(machine, now), at) for at in range(len(machine.pools))]
-    return [
-        {
-            "url": row["URL"],
-            "active": row["Stratum Active"],
-            "dragid": at,
-            "user": row["User"],
-            "pool-priority": at,
-            "pass": "x",
-            "legal": True,
-        }
-        for at, row in enumerate(rows)
-    ]
 
 
 def _boards(machine: Machine, now: Snapshot) -> Row:
