@@ -115,6 +115,7 @@ DRIVERS: dict[str, Spec] = {
             sends_to("/cgi-bin/luci"),
         ),
         borrowed=True,
+        control=Control.DOCUMENTED,
     ),
     "sealminer": Spec(
         "drivers.asic.sealminer.driver:Sealminer",

@@ -6,6 +6,7 @@ cgminer 4.9.2 without the API daemon) to 2026 (firmware that speaks API 3 and ke
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from drivers.asic.fields import Row, common, first, mac, miner_id, positive, text
@@ -18,6 +19,7 @@ BOARDS = ("devs", "edevs")
 no board out; MicroBT documents the second, and its daemon gives the same for both."""
 BOARDS_LIMIT = 16
 _OFF = ("mineroff", "btmineroff")
+_API = re.compile(r"(?<![\d.])(\d)\.\d")
 
 
 def content(reply: Any) -> dict[str, Any]:
@@ -98,3 +100,13 @@ def parse_identity(answers: dict[str, Any], provisional_id: str) -> Identity:
         mac=address,
         hostname=text(info.get("hostname")),
     )
+
+
+def speaks_api_2(answers: dict[str, Any]) -> bool:
+    """Whether `get_version` names an API of version 2 or later: `2.0.5`, not `whatsminer v1.4.0`.
+
+    API 1 has orders in another form, which no machine of today shows: none are given there.
+    """
+    word = text(content(answers.get("get_version")).get("api_ver"))
+    match = _API.search(word) if word else None
+    return match is not None and int(match.group(1)) >= 2

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from drivers.sim.answers import Reply
+from drivers.sim.dialects import whatsminer_orders
+from drivers.sim.dialects.whatsminer_orders import ENVELOPE, TOKEN, WRITES, said
 from drivers.sim.face import Face
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
@@ -21,9 +23,6 @@ MAINS_V = 224.75
 OK, UNKNOWN, NOT_JOINED, NO_JSON, DENIED = 131, 14, 45, 23, 45
 BOARD_NOT_FOUND = 530
 NO_POOL = 2010
-WRITES = frozenset(
-    {"power_off", "power_on", "reboot", "restart_btminer", "update_pools", "set_power_pct"}
-)
 
 Answer = Callable[[Machine, Snapshot], Row]
 
@@ -39,12 +38,23 @@ def codes_of(machine: Machine) -> list[int]:
 
 def ramping(machine: Machine, now: Snapshot) -> bool:
     """Whether the frequency still goes up."""
-    return bool(now.ghs_5s) and now.ghs_5s < 0.97 * machine.full_ghs * _boards_left(machine)
+    settled_ghs = machine.full_ghs * _boards_left(machine) * machine.share
+    return bool(now.ghs_5s) and now.ghs_5s < 0.97 * settled_ghs
 
 
 def _boards_left(machine: Machine) -> float:
     boards = machine.model.boards
     return (boards - (machine.condition is Condition.BOARD_LOST)) / boards
+
+
+def limit_of(machine: Machine) -> int:
+    """The power limit in watts that it shows: the one that was set, or the factory's."""
+    return int(machine.settings.limit_w or machine.model.extra.get("power_limit_w", 3600))
+
+
+def lights_of(machine: Machine) -> str:
+    """Who has the lights: the firmware, or somebody who set them."""
+    return "manual" if machine.settings.locating else "auto"
 
 
 def cooled_by_liquid(machine: Machine) -> bool:
@@ -82,9 +92,9 @@ def _summary(machine: Machine, now: Snapshot) -> Row:
         "Hash Stable": not ramping(machine, now) and bool(mhs),
         "Target Freq": machine.frequency_mhz,
         "Env Temp": round(now.inlet_c, 2),
-        "Power Mode": "Normal",
+        "Power Mode": (machine.settings.mode or "normal").capitalize(),
         "Factory GHS": round(machine.full_ghs),
-        "Power Limit": int(machine.model.extra.get("power_limit_w", 3600)),
+        "Power Limit": limit_of(machine),
         "Chip Temp Min": float(min(chips, default=0)),
         "Chip Temp Max": float(max(chips, default=0)),
         "Chip Temp Avg": float(sum(chips) / len(chips)) if chips else 0.0,
@@ -200,7 +210,7 @@ def _miner_info(machine: Machine) -> Row:
         "proto": "dhcp",
         "hostname": machine.hostname,
         "mac": machine.mac.upper(),
-        "ledstat": "auto",
+        "ledstat": lights_of(machine),
         "minersn": machine.serial,
     }
 
@@ -245,22 +255,28 @@ _NEW = frozenset({"get_miner_info", "get_error_code"})
 
 def respond(machine: Machine, data: bytes, when: float) -> Reply:
     """Answer a request."""
-    command = command_of(data)
-    now = machine.at(when)
+    now, command = machine.at(when), command_of(data)
     if command is None:
         return Reply(said("E", NO_JSON, "invalid JSON message", now))
+    if command in (TOKEN, ENVELOPE):
+        return whatsminer_orders.respond(machine, data, now)
     names = split_joined(command)
-    if "+" in command:
-        if any(name not in REPORTS for name in names):
-            return Reply(said("E", NOT_JOINED, "command join err", now), command)
-        body = {name: [REPORTS[name](machine, now)] for name in names} | {"id": 1}
-        return _rated(msgspec.json.encode(body) + b"\0", command, now)
-    if command in REPORTS:
-        return _rated(msgspec.json.encode(REPORTS[command](machine, now)) + b"\0", command, now)
+    if any(name in REPORTS for name in names) or len(names) > 1:
+        return _reports(machine, command, names, now)
     if command in SINGLE and not (command in _NEW and _old(machine)):
         return Reply(said("S", OK, SINGLE[command](machine, now), now), command)
     refusal = (DENIED, "can't access write cmd") if command in WRITES else (UNKNOWN, "invalid cmd")
     return Reply(said("E", *refusal, now), command)
+
+
+def _reports(machine: Machine, command: str, names: list[str], now: Snapshot) -> Reply:
+    """One report, or several as one answer."""
+    if any(name not in REPORTS for name in names):
+        return Reply(said("E", NOT_JOINED, "command join err", now), command)
+    if "+" not in command:
+        return _rated(msgspec.json.encode(REPORTS[command](machine, now)) + b"\0", command, now)
+    body = {name: [REPORTS[name](machine, now)] for name in names} | {"id": 1}
+    return _rated(msgspec.json.encode(body) + b"\0", command, now)
 
 
 def _rated(body: bytes, command: str, now: Snapshot) -> Reply:
@@ -277,13 +293,7 @@ def command_of(data: bytes) -> str | None:
         body = msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return str(body.get("cmd", body.get("command", "")))
-
-
-def said(letter: str, code: int, message: object, now: Snapshot) -> bytes:
-    """The daemon's own form: the status is a word, and there is no NUL at the end."""
-    row = {"STATUS": letter, "When": int(now.now), "Code": code, "Msg": message}
-    return msgspec.json.encode(row | {"Description": ""})
+    return ENVELOPE if "enc" in body else str(body.get("cmd", body.get("command", "")))
 
 
 FACE = Face(rpc=respond)

@@ -15,8 +15,8 @@ from drivers.sim.dialects.whatsminer import (
     command_of,
     cooled_by_liquid,
     ramping,
-    said,
 )
+from drivers.sim.dialects.whatsminer_orders import said
 from drivers.sim.face import Face
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
