@@ -60,12 +60,16 @@ class Mode(Params, frozen=True):
     mode: Word
 
 
+_PLAIN = r"[^\s\x00-\x1f\x7f\"'`|;,\\]"
+"""A character that ends no word of a firmware's: no quote, separator or control character."""
+
+
 class Pool(Params, frozen=True):
     """A pool to work for."""
 
-    url: Annotated[str, Meta(pattern=r"^[a-z0-9+]{3,20}://[^\s\"'`|;,\\]{1,200}\Z")]
-    user: Annotated[str, Meta(pattern=r"^[^\s\"'`|;,\\]{1,120}\Z")]
-    password: Annotated[str, Meta(pattern=r"^[^\s\"'`|;,\\]{0,64}\Z")] = "x"  # noqa: S105
+    url: Annotated[str, Meta(pattern=rf"^[a-z0-9+]{{3,20}}://{_PLAIN}{{1,200}}\Z")]
+    user: Annotated[str, Meta(pattern=rf"^{_PLAIN}{{1,120}}\Z")]
+    password: Annotated[str, Meta(pattern=rf"^{_PLAIN}{{0,64}}\Z")] = "x"  # noqa: S105
 
     def __repr__(self) -> str:
         return f"Pool(url={self.url!r}, user={self.user!r}, password=...)"
