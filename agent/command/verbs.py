@@ -149,7 +149,8 @@ def _limit_load(params: Limit, reading: Reading | None) -> Load:
 def _share_load(params: Share, reading: Reading | None) -> Load:
     """A share at or below the one in force sheds; no machine is held above its full power."""
     held = reading.throttle_percent if isinstance(reading, MinerReading) else None
-    return Load.SHEDS if params.percent <= (held or 100.0) and params.percent < 100 else Load.RAISES
+    most = 100.0 if held is None else held
+    return Load.SHEDS if params.percent <= most and params.percent < 100 else Load.RAISES
 
 
 def _pools_load(_params: Pools, reading: Reading | None) -> Load:
