@@ -6,6 +6,7 @@ it holds, outlives restarts, and is lifted on the spot.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 
@@ -39,6 +40,8 @@ class Locks:
         self._save = save
         self._locks: dict[str, Lock] = {}
         self._selectors: dict[str, Selector] = {}
+        self._saving = asyncio.Lock()
+        """One change at a time: who comes while another is written is told what came of it."""
         for record in kept:
             self._enter(msgspec.msgpack.decode(record, type=Lock))
 
@@ -53,20 +56,22 @@ class Locks:
 
         Raises `BadTarget` for a scope that names nothing.
         """
-        held = self._locks.get(lock.scope)
-        if held is not None:
-            return held
-        parse(lock.scope)
-        await self._save(lock.scope, msgspec.msgpack.encode(lock))
-        self._enter(lock)
+        async with self._saving:
+            held = self._locks.get(lock.scope)
+            if held is not None:
+                return held
+            parse(lock.scope)
+            await self._save(lock.scope, msgspec.msgpack.encode(lock))
+            self._enter(lock)
         return lock
 
     async def clear(self, scope: str) -> Lock | None:
         """Lift a lock; None where that scope is not locked."""
-        held = self._locks.get(scope)
-        if held is not None:
-            await self._save(scope, None)
-            del self._locks[scope], self._selectors[scope]
+        async with self._saving:
+            held = self._locks.get(scope)
+            if held is not None:
+                await self._save(scope, None)
+                del self._locks[scope], self._selectors[scope]
         return held
 
     def on(self, device: Device) -> Lock | None:
