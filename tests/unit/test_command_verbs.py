@@ -1,0 +1,328 @@
+"""What can be ordered: the table against schema and drivers, its parameters, its load."""
+
+from __future__ import annotations
+
+import inspect
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from agent.command.control import _shown
+from agent.command.orders import Order
+from agent.command.verbs import VERBS, Load, Pool, Pools
+from agent.config.schema import VerbName
+from drivers.capabilities import ACTIONS, PoolSetting
+from drivers.mock import MockMiner, mock_identity
+from drivers.model import Kind, MinerReading, Reading, State
+from tests.fakes import FakeClock
+
+SECRET = "hunter2"
+ROWS = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "power.limit": {"watts": 3000.0},
+    "power.throttle": {"percent": 60.0},
+    "power.preset": {"preset": "2500W"},
+    "power.mode": {"mode": "eco"},
+    "pools.set": {"pools": [{"url": "stratum+tcp://pool.example:3333", "user": "site.1"}]},
+    "locate": {"on": True},
+    "fans.set": {"percent": 80.0},
+    "temperature.set": {"celsius": 65.0},
+    "hostname.set": {"hostname": "b7-12"},
+}
+
+
+def params(verb_name: str, content: dict[str, Any]) -> Any:
+    return msgspec.convert(content, VERBS[verb_name].params)
+
+
+def refused(verb_name: str, content: dict[str, Any]) -> str:
+    with pytest.raises(msgspec.ValidationError) as caught:
+        params(verb_name, content)
+    return str(caught.value)
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def test_the_schema_knows_the_same_verbs() -> None:
+    assert set(get_args(VerbName)) == set(VERBS)
+    assert len(get_args(VerbName)) == len(VERBS)
+
+
+@ROWS
+def test_every_action_is_known_to_the_drivers(verb) -> None:
+    assert verb.action in ACTIONS
+    assert inspect.iscoroutinefunction(getattr(ACTIONS[verb.action], verb.action))
+
+
+@ROWS
+def test_every_verb_calls_its_action_and_no_other(verb) -> None:
+    called: list[str] = []
+
+    class Heard:
+        def __getattr__(self, name: str) -> Any:
+            return lambda *_args, **_named: called.append(name)
+
+    verb.call(Heard(), params(verb.name, EXAMPLES.get(verb.name, {})))
+    assert called == [verb.action]
+
+
+@ROWS
+def test_parameters_that_nobody_knows_are_refused_by_name(verb) -> None:
+    content = {**EXAMPLES.get(verb.name, {}), "force": True}
+    assert "force" in refused(verb.name, content)
+
+
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"fans.set"}))
+def test_parameters_that_are_needed_are_asked_for(name) -> None:
+    (key,) = EXAMPLES[name]
+    assert key in refused(name, {})
+
+
+@pytest.mark.parametrize(
+    ("attribute", "names"),
+    [
+        ("dangerous", {"device.factory_reset"}),
+        ("past_locks", {"mining.pause", "locate"}),
+    ],
+)
+def test_what_is_dangerous_and_what_passes_locks(attribute, names) -> None:
+    assert {name for name, verb in VERBS.items() if getattr(verb, attribute)} == names
+
+
+def test_what_must_not_be_repeated() -> None:
+    deeds = {"mining.restart", "device.reboot", "device.factory_reset"}
+    assert {name for name, verb in VERBS.items() if not verb.repeatable} == deeds
+
+
+async def test_a_miner_takes_what_the_verbs_send() -> None:
+    miner = MockMiner(mock_identity(), FakeClock())
+    for name in ("power.limit", "pools.set", "locate"):
+        await VERBS[name].call(miner, params(name, EXAMPLES[name]))
+    pool = PoolSetting("stratum+tcp://pool.example:3333", "site.1", "x")
+    assert miner.script.calls == [("limit_power", 3000.0), ("set_pools", (pool,)), ("locate", True)]
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        *(("power.limit", "watts", each) for each in (0, -1, 1_000_001, "3000", None, True)),
+        *(("power.limit", "watts", float(each)) for each in ("nan", "inf", "-inf")),
+        *(("power.throttle", "percent", each) for each in (0, 100.1, float("nan"))),
+        *(("fans.set", "percent", each) for each in (0, 101)),
+        *(("temperature.set", "celsius", each) for each in (19, 101, float("nan"))),
+        *(("power.preset", "preset", each) for each in ("", "x" * 65, 3)),
+        *(("power.mode", "mode", each) for each in ("", "x" * 65, None)),
+        *(("locate", "on", each) for each in ("on", 1, None)),
+        *(
+            ("hostname.set", "hostname", each)
+            for each in ("", "-a", "a-", "a.b", "a b", "a\n", "é", "x" * 64)
+        ),
+    ],
+)
+def test_values_out_of_bounds_are_refused_with_their_place(name, key, value) -> None:
+    assert f"$.{key}" in refused(name, {key: value})
+
+
+@pytest.mark.parametrize("hostname", ["a", "B7", "b7-12", "x" * 63])
+def test_names_of_hosts(hostname) -> None:
+    assert params("hostname.set", {"hostname": hostname}).hostname == hostname
+
+
+def test_fans_without_a_duty_are_left_to_the_firmware() -> None:
+    assert params("fans.set", {}).percent is None
+
+
+# --- pools ----------------------------------------------------------------------------------------
+
+POOL = {"url": "stratum+tcp://pool.example:3333", "user": "site.1", "password": SECRET}
+FOUL = ['"', "'", "`", " ", "\t", "\n", "\r", "|", ";", ",", "\\", "\x00", "\x1b", "\x7f", "\u2028"]
+
+
+def pools(**values: Any) -> dict[str, Any]:
+    return {"pools": [{**POOL, **values}]}
+
+
+@pytest.mark.parametrize("place", ["{0}{1}", "{1}{0}", "a{1}{0}"])
+@pytest.mark.parametrize("foul", FOUL, ids=ascii)
+@pytest.mark.parametrize("key", ["url", "user", "password"])
+def test_what_could_end_a_word_on_its_way_to_the_firmware_is_refused(key, foul, place) -> None:
+    words = refused("pools.set", pools(**{key: place.format(foul, POOL[key])}))
+    assert f"$.pools[0].{key}" in words
+    assert SECRET not in words
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "stratum+tcp://pool.example:3333",
+        "stratum+ssl://pool.example:443/path",
+        "stratum2+tcp://pool.example:3336/9bXiEd8boQVhq7WddEcERUL5tyyJVFYdU8th3HfbNXK3Yw6GRXh",
+        "http://10.1.2.3:8332",
+        "stratum+tcp://[fd00::1]:3333",
+    ],
+)
+def test_pools_as_they_are_written(url) -> None:
+    assert params("pools.set", pools(url=url)).pools[0].url == url
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("url", each) for each in ("", "pool.example:3333", "://pool", "a://b", "A+B://c", 3)),
+        ("url", "stratum+tcp://" + "x" * 201),
+        ("url", "stratum+tcp://"),
+        ("user", ""),
+        ("user", "u" * 121),
+        ("password", "p" * 65),
+        ("password", None),
+    ],
+)
+def test_pools_that_are_none(key, value) -> None:
+    assert f"$.pools[0].{key}" in refused("pools.set", pools(**{key: value}))
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_one_to_three_pools(count) -> None:
+    assert "$.pools" in refused("pools.set", {"pools": [POOL] * count})
+
+
+# --- passwords are shown nowhere ------------------------------------------------------------------
+
+
+def secret_pools() -> Pools:
+    return Pools((Pool(POOL["url"], "site.1", SECRET), Pool("http://b:1", "b", SECRET)))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        lambda: repr(secret_pools().pools[0]),
+        lambda: repr(secret_pools()),
+        lambda: str(secret_pools()),
+        lambda: f"{secret_pools()}",
+        lambda: repr(
+            Order(id="1", verb=VERBS["pools.set"], params=secret_pools(), who="local:ana")
+        ),
+        lambda: repr(PoolSetting("http://b:1", "b", SECRET)),
+        lambda: repr([PoolSetting("http://b:1", "b", SECRET)]),
+        lambda: repr(_shown(secret_pools())),
+    ],
+)
+def test_no_password_is_shown(shown) -> None:
+    assert SECRET not in shown()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pools(password=SECRET + " "),
+        pools(password=[SECRET]),
+        pools(password={"is": SECRET}),
+        pools(passwort=SECRET),
+        {"pools": [SECRET]},
+        {"pools": SECRET},
+        {"pools": [POOL] * 4},
+    ],
+)
+def test_no_error_tells_a_password(content) -> None:
+    assert SECRET not in refused("pools.set", content)
+
+
+def test_the_audit_shows_pools_and_all_else() -> None:
+    first, second = _shown(secret_pools())["pools"]
+    assert first == {"url": POOL["url"], "user": "site.1"}
+    assert second == {"url": "http://b:1", "user": "b"}
+    assert secret_pools().pools[0].password == SECRET  # the order itself keeps it
+    assert _shown(params("power.limit", {"watts": 3000})) == {"watts": 3000.0}
+    assert _shown(params("mining.pause", {})) == {}
+
+
+# --- what it does to the load ---------------------------------------------------------------------
+
+SHEDS, RAISES, KEEPS = Load.SHEDS, Load.RAISES, Load.KEEPS
+
+
+def miner(state: State = State.MINING, **values: Any) -> MinerReading:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return MinerReading(device_id="a", kind=Kind.ASIC, taken_at=at, state=state, **values)
+
+
+def load(name: str, reading: Reading | None, **content: Any) -> Load:
+    content = content or EXAMPLES.get(name, {})
+    return VERBS[name].load(params(name, content), reading)
+
+
+@pytest.mark.parametrize("reading", [None, miner(), miner(State.SLEEPING), miner(State.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("mining.pause", SHEDS),
+        ("mining.resume", RAISES),
+        ("mining.restart", RAISES),
+        ("device.reboot", RAISES),
+        ("device.factory_reset", RAISES),
+        ("power.preset", RAISES),
+        ("power.mode", RAISES),
+        ("locate", KEEPS),
+        ("fans.set", KEEPS),
+        ("temperature.set", KEEPS),
+        ("hostname.set", KEEPS),
+    ],
+)
+def test_the_load_that_needs_no_reading(name, wanted, reading) -> None:
+    assert load(name, reading) is wanted
+
+
+@pytest.mark.parametrize(
+    ("reading", "wanted"),
+    [
+        (None, RAISES),
+        (miner(), RAISES),
+        (miner(power_limit_w=3250.0), SHEDS),
+        (miner(power_limit_w=3000.0), SHEDS),
+        (miner(power_limit_w=2999.0), RAISES),
+        (miner(power_w=3100.0), SHEDS),
+        (miner(power_w=2900.0), RAISES),
+        (miner(State.SLEEPING, power_limit_w=3250.0), RAISES),
+        (miner(State.SLEEPING, power_w=25.0), RAISES),
+    ],
+)
+def test_a_limit_sheds_where_it_is_known_to_be_no_higher(reading, wanted) -> None:
+    assert load("power.limit", reading, watts=3000) is wanted
+
+
+@pytest.mark.parametrize(
+    ("held", "percent", "wanted"),
+    [
+        (None, 60, SHEDS),
+        (None, 99.9, SHEDS),
+        (None, 100, RAISES),
+        (80.0, 60, SHEDS),
+        (80.0, 80, SHEDS),
+        (80.0, 81, RAISES),
+        (100.0, 100, RAISES),
+        (0.0, 60, RAISES),
+    ],
+)
+def test_a_share_sheds_where_it_is_no_higher(held, percent, wanted) -> None:
+    assert load("power.throttle", miner(throttle_percent=held), percent=percent) is wanted
+
+
+@pytest.mark.parametrize(
+    ("reading", "wanted"),
+    [
+        (miner(State.MINING), KEEPS),
+        (miner(State.IDLE), RAISES),
+        (miner(State.SLEEPING), RAISES),
+        (miner(State.UNKNOWN), RAISES),
+        (None, RAISES),
+    ],
+)
+def test_pools_may_give_work_to_one_without(reading, wanted) -> None:
+    assert load("pools.set", reading) is wanted
