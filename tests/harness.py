@@ -57,6 +57,7 @@ rpc_port = {rpc_port}
 web_port = {web_port}
 side_port = {side_port}
 framed_port = {framed_port}
+{more}
 """
 
 
@@ -138,6 +139,7 @@ class Node:
             "sweep_s": 5,
             "side_port": 8080,
             "framed_port": 4433,
+            "more": "",
         }
         self.directory = directory
         self.config = directory / "stoker.toml"
@@ -170,6 +172,13 @@ class Node:
     def status(self) -> Any:
         """What `stoker status --json` prints."""
         return client.ask(self.socket, op="status")
+
+    def act(self, target: str, verb: str, **params: Any) -> list[dict[str, Any]]:
+        """Every result of an order, once all are there."""
+        ask = {"op": "act", "target": target, "verb": verb, "params": params}
+        lines = list(client.stream(self.socket, **ask))
+        assert "ended" in lines[-1], lines[-1:]
+        return [line["result"] for line in lines if "result" in line]
 
     def await_devices(self, count: int, timeout_s: float = 60.0) -> None:
         """Wait until so many devices are known."""

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -21,10 +22,11 @@ from drivers.model import Identity, Reading
 log = logging.getLogger("stoker.prover")
 
 TICK_S = 0.05
-FIRST_GAP_S = 1.0
+FIRST_LOOK_S = 2.0
 LONGEST_GAP_S = 15.0
-GROWTH = 1.6
-"""Looks come further and further apart: what did not show in ten seconds may take minutes."""
+GROWTH = 2.0
+"""Looks begin before the effect usually shows, for some are quick, and come further and further
+apart: what did not show in ten seconds may take minutes."""
 IDENTIFIERS = 16
 
 
@@ -44,7 +46,7 @@ class _Pending:
         self.device = device
         self.proof = proof
         self.acted_at = acted_at
-        self.gap_s = FIRST_GAP_S
+        self.gap_s = FIRST_LOOK_S
         self.outcome = outcome
         self.last: Reading | None = None
 
@@ -78,7 +80,7 @@ class Prover:
         pending = _Pending(device, proof, self._clock.now(), outcome)
         self.supersede(device.id)
         self._pending[device.id] = pending
-        self._plan(pending, proof.look_at)
+        self._plan(pending, min(proof.look_at, self._clock.monotonic() + FIRST_LOOK_S))
         try:
             return await outcome
         finally:
@@ -125,7 +127,8 @@ class Prover:
             self._identify.put(pending)
         else:
             self._look(pending.device)
-        self._plan(pending, min(now + pending.gap_s, pending.proof.until))
+        usual_at = pending.proof.look_at if now < pending.proof.look_at else math.inf
+        self._plan(pending, min(now + pending.gap_s, usual_at, pending.proof.until))
         pending.gap_s = min(pending.gap_s * GROWTH, LONGEST_GAP_S)
 
     async def _watch_identity(self, pending: _Pending) -> None:

@@ -39,6 +39,10 @@ CREATE TABLE IF NOT EXISTS audit (
 """
 
 
+_Entry = tuple[str, str, bytes | None, asyncio.Future[None]]
+"""An entry of a device's memory that waits to be written: device, key, value, and who waits."""
+
+
 class StoreError(AgentError):
     """The state database cannot be used."""
 
@@ -53,6 +57,8 @@ class Database:
         self._dirty: dict[str, bytes] = {}
         self._audit: list[tuple[float, str, bytes]] = []
         self._memories: dict[str, dict[str, bytes]] = {}
+        self._entries: list[_Entry] = []
+        self._writing = False
         self.epoch = 0
         """Counts the starts of this node; a later start has the higher number."""
 
@@ -98,25 +104,37 @@ class Database:
 
     async def flush(self) -> None:
         """Write what has gathered; it is on disk when this returns."""
-        if not self._dirty and not self._audit:
-            return
+        if self._dirty:
+            await self._flush_devices()
+        if self._audit:
+            await self._flush_audit()
+
+    async def _flush_devices(self) -> None:
         batch, self._dirty = self._dirty, {}
-        audit, self._audit = self._audit, []
         try:
-            await self._run(lambda: self._write_batch(batch, audit))
+            await self._run(lambda: self._write_devices(batch))
         except StoreError:
             self._dirty = {**batch, **self._dirty}
-            self._audit = audit + self._audit
             raise
 
-    def _write_batch(self, batch: dict[str, bytes], audit: list[tuple[float, str, bytes]]) -> None:
+    def _write_devices(self, batch: dict[str, bytes]) -> None:
         with self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO device (id, known) VALUES (?, ?)", batch.items()
             )
-            self._connection.executemany(
-                "INSERT INTO audit (at, who, record) VALUES (?, ?, ?)", audit
-            )
+
+    async def _flush_audit(self) -> None:
+        batch, self._audit = self._audit, []
+        try:
+            await self._run(lambda: self._write_audit(batch))
+        except StoreError:
+            self._audit = batch + self._audit
+            raise
+
+    def _write_audit(self, batch: list[tuple[float, str, bytes]]) -> None:
+        sql = "INSERT INTO audit (at, who, record) VALUES (?, ?, ?)"
+        with self._connection:
+            self._connection.executemany(sql, batch)
 
     # --- what was ordered, and what is locked ---------------------------------------------
 
@@ -159,13 +177,50 @@ class Database:
         return [device_id for device_id, kept in self._memories.items() if key in kept]
 
     async def put_memory(self, device_id: str, key: str, value: bytes | None) -> None:
-        """Write or, with None, drop one entry; on disk when this returns."""
-        if value is None:
-            sql, row = "DELETE FROM memory WHERE device_id = ? AND key = ?", (device_id, key)
-        else:
-            sql = "INSERT OR REPLACE INTO memory (device_id, key, value) VALUES (?, ?, ?)"
-            row = (device_id, key, value)  # type: ignore[assignment]
-        await self._run(lambda: self._write(sql, row))
+        """Write or, with None, drop one entry; on disk when this returns.
+
+        What comes while a write is under way is committed together: a thousand machines that are
+        told to sleep at once share a few dozen commits.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._entries.append((device_id, key, value, done))
+        if not self._writing:
+            self._write_entries()
+        await done
+
+    def _write_entries(self) -> None:
+        batch, self._entries = self._entries, []
+        self._writing = True
+        work = asyncio.get_running_loop().run_in_executor(
+            self._thread, self._commit_entries, [entry[:3] for entry in batch]
+        )
+        work.add_done_callback(lambda ended: self._entries_written(batch, ended))
+
+    def _entries_written(self, batch: list[_Entry], ended: asyncio.Future[None]) -> None:
+        self._writing = False
+        problem = ended.exception()
+        for _, _, _, done in batch:
+            if done.done():
+                continue
+            if problem is None:
+                done.set_result(None)
+            else:
+                done.set_exception(StoreError(f"{self._path}: {problem}"))
+        if self._entries:
+            self._write_entries()
+
+    def _commit_entries(self, entries: list[tuple[str, str, bytes | None]]) -> None:
+        with self._connection:
+            for device_id, key, value in entries:
+                if value is None:
+                    self._connection.execute(
+                        "DELETE FROM memory WHERE device_id = ? AND key = ?", (device_id, key)
+                    )
+                else:
+                    self._connection.execute(
+                        "INSERT OR REPLACE INTO memory (device_id, key, value) VALUES (?, ?, ?)",
+                        (device_id, key, value),
+                    )
 
     def _write(self, sql: str, row: tuple[object, ...]) -> None:
         with self._connection:

@@ -252,7 +252,34 @@ async def test_what_is_not_on_disk_is_not_remembered_either(path, monkeypatch):
         def broken(*_: object) -> None:
             raise sqlite3.OperationalError("disk I/O error")
 
-        monkeypatch.setattr(database, "_write", broken)
+        monkeypatch.setattr(database, "_commit_entries", broken)
         with pytest.raises(StoreError, match="disk I/O error"):
             await memory.put("k", b"new")
         assert memory.get("k") == b"old"
+
+
+async def test_memories_written_at_once_are_all_on_disk(path):
+    async with Database(path) as database:
+        memories = [database.memory(lambda name=f"d{at}": name) for at in range(200)]
+        await asyncio.gather(*(memory.put("k", b"1") for memory in memories))
+        await asyncio.gather(*(memory.forget("k") for memory in memories[::2]))
+        assert len(database.remembering("k")) == 100
+    async with Database(path) as database:
+        assert sorted(database.remembering("k")) == sorted(f"d{at}" for at in range(1, 200, 2))
+
+
+async def test_the_audit_and_the_locks_outlive_a_restart(path):
+    async with Database(path) as database:
+        database.note(1.0, "local:a", b"one")
+        database.note(2.0, "local:b", b"two")
+        await database.save_lock("rack=B7", b"lock")
+        await database.save_lock("rack=B8", b"other")
+        await database.save_lock("rack=B8", None)
+    async with Database(path) as database:
+        assert await database.locks() == [b"lock"]
+        database.note(3.0, "local:a", b"three")
+        last = await database.audit(2)
+    assert [(at, who, record) for _, at, who, record in last] == [
+        (2.0, "local:b", b"two"),
+        (3.0, "local:a", b"three"),
+    ]
