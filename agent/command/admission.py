@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 PATIENCE_S = 1.0
@@ -23,13 +23,13 @@ class Admission:
     async def place(self) -> AsyncIterator[None]:
         """Hold a place, for as long as the patience lasts."""
         await self._enter()
-        leaving = asyncio.get_running_loop().call_later(PATIENCE_S, self._leave)
+        leave = _once(self._leave)
+        leaving = asyncio.get_running_loop().call_later(PATIENCE_S, leave)
         try:
             yield
         finally:
-            if not leaving.cancelled() and leaving.when() > asyncio.get_running_loop().time():
-                leaving.cancel()
-                self._leave()
+            leaving.cancel()
+            leave()
 
     async def _enter(self) -> None:
         if self._free > 0:
@@ -51,3 +51,9 @@ class Admission:
                 following.set_result(None)
                 return
         self._free += 1
+
+
+def _once(act: Callable[[], None]) -> Callable[[], None]:
+    """A function that acts when it is first called, and never again."""
+    acts = [act]
+    return lambda: acts.pop()() if acts else None
