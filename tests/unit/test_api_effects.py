@@ -145,8 +145,9 @@ def test_capabilities() -> None:
     assert capabilities(HalfPausing()) == {}
     assert capabilities(Silent()) == {}
     assert capabilities(Pausing()) == {"pause": Latency.SECONDS, "resume": Latency.MINUTES}
-    doer = type("Doer", (Reader,), dict.fromkeys(ACTIONS, _nothing))()
-    doer.latencies = dict.fromkeys(ACTIONS, Latency.MINUTE)
+    methods: dict[str, Any] = dict.fromkeys(ACTIONS, _nothing)
+    known = {"latencies": dict.fromkeys(ACTIONS, Latency.MINUTE)}
+    doer = type("Doer", (Reader,), methods | known)()
     assert list(capabilities(doer)) == list(ACTIONS)
     assert isinstance(Reader(), api.Driver)
 
