@@ -74,6 +74,7 @@ DRIVERS: dict[str, Spec] = {
             page('"hashrate_', "/kaonsu/v1/brief"),
             page('"power_consumption', "/kaonsu/v1/brief"),
         ),
+        control=Control.DOCUMENTED,
         disguised=True,
     ),
     "vnish": Spec(

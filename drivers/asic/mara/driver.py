@@ -7,10 +7,12 @@ does not open, and has neither power nor mode. See `mara_answers` for what is un
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Credential, Endpoint
 from drivers.asic.antminer import driver as antminer
 from drivers.asic.aside import Slow, SlowPages
@@ -18,6 +20,7 @@ from drivers.asic.cgminer import missing
 from drivers.asic.fields import text
 from drivers.asic.mara import answers as mara_answers
 from drivers.asic.mara import pages as mara_pages
+from drivers.asic.mara.orders import BASE, LATENCIES, NOTHING, Orders
 from drivers.asic.mara.pages import (
     BOARDS,
     BRIEF,
@@ -31,6 +34,7 @@ from drivers.asic.mara.pages import (
     POOLS,
 )
 from drivers.asic.page_parts import section
+from drivers.capabilities import PoolSetting
 from drivers.errors import (
     AccessDenied,
     BadReply,
@@ -44,7 +48,6 @@ from drivers.wire.cgminer import CgminerRpc, Report, rows
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import WebClient, by_digest
 
-BASE = "/kaonsu/v1/"
 FACTORY = (Credential("root", "root"),)
 POLLED = (BRIEF, BOARDS, FANS)
 SLOW = {
@@ -65,10 +68,12 @@ class Mara:
 
     __slots__ = (
         "_clock",
+        "_context",
         "_deadline_s",
         "_endpoint",
         "_id",
         "_model",
+        "_opens",
         "_pages",
         "_problem",
         "_rpc",
@@ -78,10 +83,12 @@ class Mara:
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
+        self._context = context
         self._clock = context.clock
         self._deadline_s = context.deadline_s
         self._id = endpoint.provisional_id
         self._model: str | None = None
+        self._opens = True
         self._rpc = CgminerRpc(endpoint, context.wire, context.clock, context.deadline_s)
         self._web = WebClient(endpoint, context, enter=by_digest, factory=FACTORY)
         self._pages = SlowPages(self._page, SLOW)
@@ -93,9 +100,9 @@ class Mara:
 
         Raises only where neither answers.
         """
-        self._pages.forget()
-        self._problem, self._until = None, 0.0
+        self.refresh()
         overview = await self._tried(OVERVIEW)
+        self._opens = not isinstance(overview, DriverError)
         if isinstance(overview, DriverError):
             identity = await self._identify_by_rpc(overview)
         else:
@@ -176,6 +183,57 @@ class Mara:
         sample = antminer.parse(report, self._id, self._clock.now())
         told = (*sample.reading.missing, *missing(Report({}, {"web": problem})))
         return Sample(replace(sample.reading, missing=told), sample.fingerprint)
+
+    # --- orders ----------------------------------------------------------------------------
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """Nothing where the pages do not open: port 4028 takes no orders."""
+        return LATENCIES if self._opens else NOTHING
+
+    def refresh(self) -> None:
+        """Read every page anew, and try the web side again."""
+        self._pages.forget()
+        self._problem, self._until = None, 0.0
+
+    async def recover(self) -> Receipt | None:
+        """See what an interrupted write of the configuration came to."""
+        return await self._orders().recover()
+
+    async def pause(self) -> Receipt:
+        """The mode `Sleep`."""
+        return await self._orders().pause()
+
+    async def resume(self) -> Receipt:
+        """The mode that it had before it slept."""
+        return await self._orders().resume()
+
+    async def restart_mining(self) -> Receipt:
+        """Start the mining program anew."""
+        return await self._orders().restart_mining()
+
+    async def reboot(self) -> Receipt:
+        """Boot the whole machine."""
+        return await self._orders().reboot()
+
+    async def limit_power(self, limit_w: float) -> Receipt:
+        """The power that the mode `Auto` aims at."""
+        return await self._orders().limit_power(limit_w)
+
+    async def set_mode(self, mode: str) -> Receipt:
+        """One of auto, fixed, stock."""
+        return await self._orders().set_mode(mode)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace the pools, keeping the rest of the configuration."""
+        return await self._orders().set_pools(pools)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Blink."""
+        return await self._orders().locate(on=on)
+
+    def _orders(self) -> Orders:
+        return Orders(self._web, self._context)
 
     async def close(self) -> None:
         """Nothing is held: digest authentication has no session."""

@@ -105,7 +105,10 @@ def reduce_config(page: Any) -> Config:
     """Mode and target; the page's passwords are not kept."""
     mode = section(payload(page), "mode")
     name = common(mode.get("work-mode-selector"))
-    target = positive(section(mode, "concorde").get("power-target"))
+    aim = section(mode, "concorde")
+    # It may aim at a hash rate instead, beside a power that stands there from before.
+    aims_at_power = text(aim.get("mode-select")) in (None, "PowerTarget")
+    target = positive(aim.get("power-target")) if aims_at_power else None
     return Config(name.lower() if name else None, target)
 
 

@@ -11,15 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 from drivers.sim.answers import Reply, reply_to
+from drivers.sim.dialects.mara_orders import (
+    PREFIX,
+    TARGET_W,
+    config,
+    history,
+    obey,
+    running_mode,
+)
 from drivers.sim.dialects.stock import DIALECTS
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 
-PREFIX = "/kaonsu/v1/"
+__all__ = ["FACE", "TARGET_W", "VOLTS"]
+
 REALM = "MaraFW"
-TARGET_W = 3300
 VOLTS = 13.2
 _STATUS = {
     Condition.RUNNING: "Mining",
@@ -27,11 +35,6 @@ _STATUS = {
     Condition.BOARD_LOST: "Mining",
     Condition.NO_POOL: "Mining",
 }
-
-
-def mode_of(machine: Machine) -> str:
-    """The mode that is set."""
-    return "Sleep" if machine.condition is Condition.SLEEPING else "Auto"
 
 
 def _asleep(machine: Machine) -> bool:
@@ -51,7 +54,7 @@ def _brief(machine: Machine, now: Snapshot) -> Row:
         "elapsed": now.uptime_s,
         "status": status,
         "status_long": status,
-        "work_mode": mode_of(machine),
+        "work_mode": running_mode(machine),
     }
 
 
@@ -82,7 +85,7 @@ def _board(machine: Machine, now: Snapshot, at: int) -> Row:
         "temperature_pcb": [now.board_c[at] - 3, now.board_c[at]] if chips else [],
         "temperature_chip": [now.chip_c[at] - 2, now.chip_c[at]] if chips and not cold else [],
         "temperature_raw": [0, 0],
-        "status": mode_of(machine) if cold else "Mining",
+        "status": "Sleep" if cold else "Mining",
     }
     return row if chips else row | lost
 
@@ -126,12 +129,6 @@ def _details(machine: Machine, now: Snapshot) -> Row:
     return {"hashboard_infos": found}
 
 
-def _config(machine: Machine, now: Snapshot) -> Row:
-    mode = {"work-mode-selector": mode_of(machine), "concorde": {"power-target": TARGET_W}}
-    pools = [{"url": pool.url, "user": pool.user, "pass": "x"} for pool in machine.pools]
-    return {"mode": mode, "pools": pools}
-
-
 def _events(machine: Machine, now: Snapshot) -> Row:
     return {"event_flags": [{"level": "info", "message": "Started", "timestamp": 1_780_000_000}]}
 
@@ -143,15 +140,20 @@ _PAGES: dict[str, Callable[[Machine, Snapshot], Any]] = {
     "fans": _fans,
     "pools": _pools,
     "details": _details,
-    "miner_config": _config,
+    "miner_config": config,
     "event_chart": _events,
     "network_config": lambda machine, now: {"hostname": machine.hostname, "protocol": "dhcp"},
-    "locate_miner": lambda machine, now: {"blinking": False},
+    "locate_miner": lambda machine, now: {"blinking": machine.settings.locating},
 }
 
 
 def _page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
-    made = _PAGES.get(ask.path.removeprefix(PREFIX)) if ask.path.startswith(PREFIX) else None
+    name = ask.path.removeprefix(PREFIX)
+    if ask.method == "POST":
+        return obey(machine, name, ask.json(), now)
+    if name == "log" and ask.query.get("type") == "miner_config_history":
+        return json_page(history(machine))
+    made = _PAGES.get(name) if ask.path.startswith(PREFIX) else None
     return json_page(made(machine, now)) if made and ask.method == "GET" else NOT_FOUND
 
 
