@@ -127,6 +127,7 @@ DRIVERS: dict[str, Spec] = {
             page("amazeui"),
             page("Sealminer", "/cgi-bin/get_system_info.php"),
         ),
+        control=Control.SIMULATED,
     ),
     "auradine": Spec(
         "drivers.asic.auradine.driver:Auradine",

@@ -1,31 +1,35 @@
 """Bitdeer SealMiner: bdminer on port 4028 has everything but the locating light.
 
 The light is on a PHP page behind a login; that page is read every few minutes. The PHP pages
-also answer where the mining program does not, and are read then.
+also answer where the mining program does not, and are read then. Orders: see `orders`, `pools`.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Credential, Endpoint
 from drivers.asic.aside import Slow, SlowPages
 from drivers.asic.cgminer import missing
 from drivers.asic.sealminer.answers import parse, stats_of, uptime_of, words_of
+from drivers.asic.sealminer.orders import FOLDER, SYSTEM_INFO, Orders
 from drivers.asic.sealminer.pages import WEB_PAGES, locates, parse_identity, parse_pages
+from drivers.asic.sealminer.pools import PoolForm
+from drivers.capabilities import PoolSetting
 from drivers.errors import AccessDenied, BadReply, DriverError, NoResources, Refused
-from drivers.model import Identity, Sample
+from drivers.model import Identity, MinerReading, Sample
 from drivers.wire.cgminer import CgminerRpc, Report
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import DENIED, UNKNOWN, Pass, WebClient, decoded
 
 COMMANDS = ("stats", "summary", "pools")
 FACTORY_CREDENTIAL = Credential("seal", "seal")
-FOLDER = "/cgi-bin"
-SYSTEM_INFO = "get_system_info"
 LIGHT_EVERY_S = 300.0
 RPC_SHARE = 0.6
 """How much of the deadline port 4028 may use: the pages must still have their turn."""
@@ -34,7 +38,19 @@ RPC_SHARE = 0.6
 class Sealminer:
     """A SealMiner."""
 
-    __slots__ = ("_context", "_endpoint", "_id", "_rpc", "_slow", "_web")
+    __slots__ = ("_context", "_endpoint", "_id", "_orders", "_pools", "_rpc", "_slow", "_web")
+
+    latencies: ClassVar[Mapping[str, Latency]] = MappingProxyType(
+        {
+            "pause": Latency.MINUTE,
+            "resume": Latency.MINUTES,
+            "restart_mining": Latency.MINUTE,
+            "reboot": Latency.MINUTES,
+            "limit_power": Latency.MINUTES,
+            "set_pools": Latency.MINUTE,
+            "locate": Latency.SECONDS,
+        }
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
@@ -43,6 +59,8 @@ class Sealminer:
         self._web = WebClient(endpoint, context, enter=enter, factory=(FACTORY_CREDENTIAL,))
         self._slow = SlowPages(self._page, {SYSTEM_INFO: Slow(LIGHT_EVERY_S, locates)})
         self._id = endpoint.provisional_id
+        self._orders = Orders(context, self._rpc, self._web)
+        self._pools = PoolForm(context, self._rpc, self._orders)
 
     async def identify(self) -> Identity:
         """By `stats`, and by the web page where that has no MAC (the miner is not up yet).
@@ -81,11 +99,54 @@ class Sealminer:
         now = self._context.clock.now()
         aside = await self._slow.look(deadline, now, words_of(report), uptime_of(report))
         lacking = missing(Report({}, aside.errors))
-        return parse(report, self._id, now, aside.parts.get(SYSTEM_INFO), lacking)
+        sample = parse(report, self._id, now, aside.parts.get(SYSTEM_INFO), lacking)
+        if self._pools.awaited is not None and isinstance(sample.reading, MinerReading):
+            await self._pools.settle(sample.reading.pool_targets)
+        return sample
 
     async def close(self) -> None:
         """A PHP session ends by itself; no page is known to end it."""
         self._web.forget()
+
+    def refresh(self) -> None:
+        """Read the light anew with the next poll."""
+        self._slow.forget()
+
+    # --- orders ------------------------------------------------------------------------------
+
+    async def pause(self) -> Receipt:
+        """Suspend mining."""
+        return await self._orders.pause()
+
+    async def resume(self) -> Receipt:
+        """Start mining again."""
+        return await self._orders.resume()
+
+    async def restart_mining(self) -> Receipt:
+        """Restart bdminer."""
+        return await self._orders.restart_mining()
+
+    async def reboot(self) -> Receipt:
+        """Boot the machine."""
+        return await self._orders.reboot()
+
+    async def limit_power(self, limit_w: float) -> Receipt:
+        """Set the limit and boot."""
+        return await self._orders.limit_power(limit_w)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Switch the light."""
+        return await self._orders.locate(on=on)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace the stored pools."""
+        return await self._pools.set_pools(pools)
+
+    async def recover(self) -> Receipt | None:
+        """Put back pools that an interrupted change has lost."""
+        return await self._pools.recover()
+
+    # --- asking ------------------------------------------------------------------------------
 
     def _deadline(self) -> Deadline:
         return Deadline(self._context.clock, self._context.deadline_s)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import msgspec
 
 from drivers.sim import orders, protocol
 from drivers.sim.answers import Dialect, Reply, reply_to
+from drivers.sim.dialects.stored import at_next_boot, boot
 from drivers.sim.machine import Machine, Pool
 from drivers.sim.orders import Change
 from drivers.sim.protocol import Request, Row, Section
@@ -24,8 +24,6 @@ OFF_S = {False: 120.0, True: 229.0}
 """How long a boot takes, on the A series and at home."""
 PROGRAM_S = 20.0
 PLACES = 3
-_NEXT_BOOT: WeakKeyDictionary[Machine, list[Change]] = WeakKeyDictionary()
-"""What each machine has stored and will only look at when it boots."""
 
 
 class Order(NamedTuple):
@@ -142,14 +140,7 @@ def _soft(name: str, change: Change, setting: str, now: float) -> Order | str:
 def _reboot(home: bool, machine: Machine, setting: str, now: float) -> Order | str:
     if not setting.isdigit() or int(setting) > 300:
         return "reboot value should be 0~300 seconds"
-
-    def boot(machine: Machine, at: float) -> None:
-        orders.reboot(OFF_S[home])(machine, at)
-        machine.wake(machine.boot_at)
-        for change in _NEXT_BOOT.pop(machine, []):
-            change(machine, machine.boot_at)
-
-    return Order("reboot", boot, float(setting) + 1.0)
+    return Order("reboot", boot(OFF_S[home]), float(setting) + 1.0)
 
 
 def _reboot_home(machine: Machine, setting: str, now: float) -> Order | str:
@@ -174,17 +165,13 @@ def _mode_at_boot(machine: Machine, setting: str, now: float) -> Order | str:
         return Order("workmode-query", _nothing, 0.0, f"WORKMODE[{mode_of(machine)}]")
     if not setting.isdigit() or int(setting) >= len(modes_w(machine)):
         return "workmode unknown argument"
-    change = _at_next_boot(_into(machine, int(setting)))
+    change = at_next_boot(_into(machine, int(setting)))
     return Order("workmode", change, 0.0, f"WORKMODE[{setting}]")
 
 
 def _into(machine: Machine, number: int) -> Change:
     watts = modes_w(machine)
     return orders.choose(str(number), watts[number] / max(watts))
-
-
-def _at_next_boot(change: Change) -> Change:
-    return lambda machine, _: _NEXT_BOOT.setdefault(machine, []).append(change)
 
 
 def _led(machine: Machine, setting: str, now: float) -> Order | str:
@@ -210,7 +197,7 @@ def _pool(machine: Machine, setting: str, now: float) -> Order | str:
         return "Auth Failed! password invalid!"
     place, url, worker, password = int(values[2]), *values[3:]
     words = f"\npool success set to {url}\nworker is {worker}\nworkerpassword is {password}\n"
-    change = _at_next_boot(_in_place(place, Pool.of(url, worker, password)))
+    change = at_next_boot(_in_place(place, Pool.of(url, worker, password)))
     return Order("setpool", change, 0.0, f"{words}Please reboot miner to make config work.\n")
 
 

@@ -13,8 +13,9 @@ from http.cookies import CookieError, SimpleCookie
 
 import msgspec
 
-from drivers.sim.answers import Asked, Command, Dialect, reply_to
+from drivers.sim.answers import Asked, Command, Dialect
 from drivers.sim.dialects.rows import WRITES, Answer, pool_row
+from drivers.sim.dialects.sealminer_orders import FORMS, limit_w, respond, stored_pools
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot, noise
@@ -63,7 +64,6 @@ def _stats(asked: Asked) -> Answer:
         row |= _board(machine, now, at)
     for at, rpm in enumerate(now.fan_rpm):
         row |= {f"{at} Speed": rpm, f"{at} PWM": min(255, rpm * 255 // model.fan_max_rpm)}
-    limit_w = round(machine.full_ghs / 1000 * model.efficiency_j_th)
     row |= {
         "ASIC": "Seal02-V1",
         "Board Count": model.boards,
@@ -87,7 +87,7 @@ def _stats(asked: Asked) -> Answer:
         "PSU Error": "0x00000000",
         "PSU Input Power": round(now.power_w),
         "PSU Output Power": round(now.power_w * SUPPLY_EFFICIENCY),
-        "Power Limit": limit_w,
+        "Power Limit": limit_w(machine),
         "STATS": 0,
         "Stratum Disconnect": not machine.pool_alive,
         "System Uptime": now.uptime_s + 262,
@@ -132,7 +132,7 @@ def _system_info(machine: Machine, now: Snapshot) -> Row:
         "crtl_sn": machine.serial,  # so it is spelt
         "firmware_version": machine.model.firmware,
         "ipaddress": machine.address,
-        "led": "off",
+        "led": "on" if machine.settings.locating else "off",
         "macaddr": machine.mac.lower(),
         "miner_type": machine.model.name.removeprefix("SealMiner "),
         "miningMode": "2",
@@ -161,6 +161,7 @@ def _miner_status(machine: Machine, now: Snapshot) -> Row:
 
 
 PAGES = {
+    "get_miner_poolconf": stored_pools,
     "get_system_info": _system_info,
     "miner-psu-status": _psu_status,
     "miner-status": _miner_status,
@@ -198,11 +199,12 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     name = ask.path.removeprefix(FOLDER).removesuffix(".php")
     if name == "login" and ask.method == "POST":
         return _login(machine, ask, now)
-    if name not in PAGES:
+    if name not in PAGES and name not in FORMS:
         return NOT_FOUND
     if _session_of(ask) not in machine.sessions:
         return Page(HTTPStatus.FORBIDDEN)
-    return json_page(PAGES[name](machine, now))
+    form = FORMS.get(name)
+    return form(machine, ask, now.now) if form else json_page(PAGES[name](machine, now))
 
 
-FACE = Face(rpc=partial(reply_to, DIALECT), web=Web(page))
+FACE = Face(rpc=partial(respond, DIALECT), web=Web(page))
