@@ -188,6 +188,7 @@ DRIVERS: dict[str, Spec] = {
             page("DG-Home", "/cgi-bin/get_network_info.cgi"),
             page("_HW_V", "/cgi-bin/luci/stats.cgi"),
         ),
+        control=Control.DOCUMENTED,
     ),
     "hammer": Spec(
         "drivers.asic.hammer.driver:Hammer",
@@ -230,6 +231,7 @@ DRIVERS: dict[str, Spec] = {
         "cgminer and its descendants",
         (says("CGMINER"), says("BFGMINER"), says("SGMINER"), says("BMMINER")),
         borrowed=True,
+        control=Control.DOCUMENTED,
     ),
 }
 """The order decides where signs of several drivers are seen: firmware before make, own

@@ -54,9 +54,9 @@ STATS, POOLS, SUMMARY, CONFIG, BLINK, POWER, SYSTEM_INFO = (
     "get_system_info",
 )
 _UNITS = {"KH": 1e-9, "MH": 1e-6, "GH": 1e-3, "TH": 1.0}
-_SLEEPING = -1000
+SLEEPING = -1000
 """What two public clients write to `fc-work-mode` to stop a machine, and read back."""
-_MODES = {0: "normal", _SLEEPING: "sleep", 2: "high", 3: "low"}
+_MODES = {0: "normal", SLEEPING: "sleep", 2: "high", 3: "low"}
 """2 and 3 by one public client, unverified."""
 _CONSTANT = [47, 46, 67, 66]
 _MILLIDEGREES = 200.0
@@ -149,7 +149,7 @@ def parse(
     pools: tuple[Pool, ...] = pages.get(POOLS, ())
     mode = pages.get(CONFIG, Config()).mode
     hashrate_ths, power_w = _rate_now(body, boards, scale), pages.get(POWER)
-    sleeps = mode == _SLEEPING and not hashrate_ths
+    sleeps = mode == SLEEPING and not hashrate_ths
     reading = MinerReading(
         device_id=device_id,
         kind=Kind.ASIC,

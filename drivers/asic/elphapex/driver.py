@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drivers.actions import Expectation, Latency, Receipt
 from drivers.api import Context, Credential, Endpoint
 from drivers.asic.aside import Slow, SlowPages
 from drivers.asic.cgminer import missing
+from drivers.asic.effects import asleep, awake, restarted, shows
+from drivers.asic.elphapex import orders
 from drivers.asic.elphapex.answers import (
     BLINK,
     CONFIG,
@@ -35,16 +39,20 @@ from drivers.asic.elphapex.answers import (
 )
 from drivers.asic.fields import Row, common, first, mac, miner_id, text
 from drivers.asic.page_parts import section
+from drivers.asic.stored_pools import Found, Stored
+from drivers.asic.unfinished import under_way
+from drivers.capabilities import PoolSetting
 from drivers.errors import BadReply, DriverError, NoResources, Unsupported
 from drivers.model import Identity, Kind, Sample
 from drivers.wire.cgminer import Report
 from drivers.wire.deadline import Deadline
+from drivers.wire.ordering import ordered
 from drivers.wire.pages import DENIED, Pass, WebClient
 
 FACTORY_CREDENTIAL = Credential("root", "root")
 _BUILD = re.compile(r"_V(\d[\w.]{0,32})$")
 NETWORK_INFO = "get_network_info"
-FOLDERS = ("/cgi-bin", "/cgi-bin/luci")
+FOLDERS = (orders.PLAIN, orders.LUCI)
 SLOW_PAGES = {
     POOLS: Slow(45.0, read_pools),
     CONFIG: Slow(60.0, read_config),
@@ -104,6 +112,98 @@ class Elphapex:
             None if pools_at == now or POOLS not in aside.parts else pools_at,
             missing(Report({}, aside.errors)),
         )
+
+    # --- orders --------------------------------------------------------------------------
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """By the folder of its pages; nothing before one was found."""
+        return orders.LATENCIES[self._folder]
+
+    def refresh(self) -> None:
+        """Every page is read anew."""
+        self._slow.forget()
+
+    async def pause(self) -> Receipt:
+        """By the mode that stands still."""
+        expectation = asleep(orders.ASLEEP_S, look_after_s=orders.MODE_TAKEN_S)
+        return await self._order(await self._luci(), orders.SLEEP, expectation)
+
+    async def resume(self) -> Receipt:
+        """By the normal mode."""
+        expectation = awake(orders.AWAKE_S, look_after_s=orders.HASHES_S)
+        return await self._order(await self._luci(), orders.WAKE, expectation)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """By its light."""
+        folder = await self._found()
+        order = orders.blink(folder, on=on)
+        return await self._order(folder, order, shows("locating", on, orders.SHOWN_S))
+
+    async def reboot(self) -> Receipt:
+        """Its uptime counts mining alone: of a machine that stands no reading can show it."""
+        stats = await self._page(STATS, self._act_deadline())
+        folder = self._folder or orders.PLAIN
+        shown = restarted(orders.BOOTED_S, look_after_s=orders.BOOTING_S)
+        expectation = shown if is_mining(stats) else None
+        return await self._order(folder, orders.REBOOT[folder], expectation)
+
+    async def set_pools(self, wanted: Sequence[PoolSetting]) -> Receipt:
+        """By the whole configuration."""
+        if await self._found() != orders.PLAIN:
+            raise Unsupported(None, "nobody shows how these pages store pools")
+        shown = len(read_pools(await self._page(POOLS, self._act_deadline())))
+        return await self._stored().replace(wanted, places=orders.PLACES, shown=shown)
+
+    async def recover(self) -> Receipt | None:
+        """Put back the pools that a write may have lost."""
+        note = under_way(self._context.memory)
+        if note is None:
+            return None
+        await self._found()
+        return await self._stored().recover(note)
+
+    def _stored(self) -> Stored:
+        return Stored(
+            self._context.clock,
+            self._context.memory,
+            self._look,
+            self._store,
+            look_after_s=orders.RESTARTED_S,
+            until_s=orders.POOLS_S,
+        )
+
+    async def _look(self) -> Found:
+        try:
+            return orders.stored_in(await self._page(CONFIG, self._act_deadline()))
+        except BadReply:
+            raise BadReply("its configuration cannot be read") from None  # it holds passwords
+
+    async def _store(self, config: Row, pools: Sequence[PoolSetting]) -> str:
+        order = orders.with_pools(config, pools)
+        return await orders.post(self._web, orders.PLAIN, order, self._act_deadline())
+
+    async def _order(
+        self, folder: str, order: orders.Order, expectation: Expectation | None
+    ) -> Receipt:
+        return await ordered(
+            orders.post(self._web, folder, order, self._act_deadline()), expectation
+        )
+
+    async def _found(self) -> str:
+        """The folder of its pages, after a page was read: the order finds the door open."""
+        await self._page(STATS, self._act_deadline())
+        return self._folder or orders.PLAIN
+
+    async def _luci(self) -> str:
+        if await self._found() != orders.LUCI:
+            raise Unsupported(None, "nobody shows how these pages are told to sleep")
+        return orders.LUCI
+
+    def _act_deadline(self) -> Deadline:
+        return Deadline(self._context.clock, orders.ACT_S)
+
+    # --- asking --------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Nothing is held: digest authentication knows no sessions."""

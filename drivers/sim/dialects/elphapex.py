@@ -1,7 +1,9 @@
 """Elphapex: CGI pages behind digest authentication, and nothing on port 4028.
 
 After recordings of a DG1+ and a DG Home 1, with what they show of constants: sensors of the
-boards that never move, `hw` that repeats the chips, every place for a board listed.
+boards that never move, `hw` that repeats the chips, every place for a board listed. With `luci` in
+its `extra` a machine has its pages below `/cgi-bin/luci`. What is written is in
+`elphapex_orders`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.sim.dialects.elphapex_orders import write
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
@@ -146,18 +149,22 @@ def get_system_info(machine: Machine, now: Snapshot) -> Row:
 def get_miner_conf(machine: Machine, now: Snapshot) -> Row:
     """`get_miner_conf.cgi`."""
     sleeps = machine.condition is Condition.SLEEPING
-    pools = [{"url": pool.url, "user": pool.user, "pass": "x"} for pool in machine.pools]
+    pools = [{"url": pool.url, "user": pool.user, "pass": pool.password} for pool in machine.pools]
     return {
         "algo": "ltc",
+        "fc-fan-ctrl": False,
+        "fc-fan-pwm": "20",
         "fc-freq": "1850",
+        "fc-freq-level": "100",
+        "fc-voltage": "1470",
         "fc-work-mode": -1000 if sleeps else 0,
-        "pools": pools,
+        "pools": pools + [{"url": "", "user": "", "pass": ""}] * (3 - len(pools)),
     }
 
 
 def get_blink_status(machine: Machine, now: Snapshot) -> Row:
     """`get_blink_status.cgi`."""
-    return {"blink": False}
+    return {"blink": machine.settings.locating}
 
 
 def get_power(machine: Machine, now: Snapshot) -> Row:
@@ -166,7 +173,7 @@ def get_power(machine: Machine, now: Snapshot) -> Row:
 
 
 PAGES: dict[str, Callable[[Machine, Snapshot], Row]] = {
-    f"/cgi-bin/{made.__name__}.cgi": made
+    made.__name__: made
     for made in (
         stats,
         summary,
@@ -183,7 +190,13 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     """A page, for a client that has shown its password."""
     if ask.path == "/":
         return Page(HTTPStatus.OK, b"<html><title>Miner</title></html>")
-    made = PAGES.get(ask.path)
+    folder, _, file = ask.path.rpartition("/")
+    name = file.removesuffix(".cgi")
+    if folder != ("/cgi-bin/luci" if machine.model.extra.get("luci") else "/cgi-bin"):
+        return NOT_FOUND
+    if ask.method == "POST":
+        return write(machine, name, ask, now, get_miner_conf(machine, now))
+    made = PAGES.get(name)
     if made is None or (made is get_power and not machine.model.extra.get("tells_power")):
         return NOT_FOUND
     found = json_page(made(machine, now))
