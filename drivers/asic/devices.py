@@ -236,7 +236,7 @@ def faults(devices: list[Row]) -> tuple[Fault, ...]:
         if truth(row.get("No Device")):
             words = "is gone"
         if words:
-            name = f"{row.get('Name') or 'device'} {row.get('ID', at)}"[:64]
+            name = text(f"{row.get('Name') or 'device'} {row.get('ID', at)}"[:64])
             found.append(Fault(text(status), f"{name} {words}"))
     return tuple(found[:FAULTS_LIMIT])
 
