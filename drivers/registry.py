@@ -103,6 +103,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "MicroBT Whatsminer, API 3",
         (frames("get.device.info"),),
+        control=Control.DOCUMENTED,
     ),
     "whatsminer": Spec(
         "drivers.asic.whatsminer.driver:Whatsminer",

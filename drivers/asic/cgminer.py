@@ -7,28 +7,28 @@ drivers add of their own is in `devices.py`, what their names tell in `breeds.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Endpoint
-from drivers.asic import breeds, devices, parts
+from drivers.asic import devices, parts
+from drivers.asic.cgminer_identity import ask_version, parse_identity, row_of
+from drivers.asic.cgminer_orders import NOTHING, ClassicOrders, rights
 from drivers.asic.fields import (
     THS_PER,
     Row,
-    common,
-    first,
     hashrate_average_ths,
     hashrate_now_ths,
     highest,
     integer,
-    mac,
-    miner_id,
     number,
     positive,
     scaled,
 )
-from drivers.errors import BadReply, DriverError, Refused, WrongProtocol
+from drivers.capabilities import PoolSetting
+from drivers.errors import BadReply, DriverError, Refused
 from drivers.model import (
     Board,
     Fingerprint,
@@ -39,17 +39,13 @@ from drivers.model import (
     Sample,
     State,
 )
-from drivers.wire.cgminer import CgminerRpc, Report, rows
+from drivers.wire.cgminer import CgminerRpc, Report
+
+__all__ = ["Cgminer", "ask_version", "missing", "parse", "parse_identity", "stats_scale"]
 
 COMMANDS = ("summary", "devs", "pools", "stats")
 NAMING_COMMANDS = ("devdetails", "stats", "devs", "summary")
 """What tells of a machine whose `version` names no model."""
-PROGRAMS = ("CGMiner", "BMMiner", "BFGMiner", "SGMiner", "Miner")
-"""Keys of VERSION that name the program and carry its version."""
-_NAMED_PROGRAMS = ("bfgminer", "sgminer")
-"""Forks that keep the key `CGMiner` and write their own name as `Miner`."""
-_ADDRESSES = ("MAC", "macaddress", "Netid")
-"""The MAC in `version`; in `summary` of iBeLink and MinerVa (seen in recordings)."""
 _WORKING_S = 600.0
 """A device whose last valid work is as fresh as this is mining, whether it gives a rate or not."""
 
@@ -57,11 +53,12 @@ _WORKING_S = 600.0
 class Cgminer:
     """A miner that is spoken to in the classic dialect alone."""
 
-    __slots__ = ("_clock", "_endpoint", "_id", "_rpc")
+    __slots__ = ("_context", "_endpoint", "_id", "_latencies", "_rpc")
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
-        self._clock = context.clock
+        self._context = context
+        self._latencies = NOTHING
         self._rpc = CgminerRpc(endpoint, context.wire, context.clock, context.deadline_s)
         self._id = endpoint.provisional_id
 
@@ -81,6 +78,7 @@ class Cgminer:
         if identity.model is None or identity.make is None:
             identity = await self._ask_devices(version, identity, problem)
         self._id = identity.id
+        self._latencies = await rights(self._rpc)
         return identity
 
     async def _ask_devices(
@@ -97,64 +95,32 @@ class Cgminer:
     async def read(self) -> Sample:
         """One joined question where the firmware allows it."""
         report = await self._rpc.ask_all(COMMANDS)
-        return parse(report, self._id, self._clock.now())
+        return parse(report, self._id, self._context.clock.now())
 
     async def close(self) -> None:
         """Nothing is held."""
 
+    # --- orders ----------------------------------------------------------------------------
 
-async def ask_version(rpc: CgminerRpc) -> dict[str, Any]:
-    """`version`, or where that is not known (VNish 1.2.7) the head of `stats` in its form.
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """What the API lets us do."""
+        return self._latencies
 
-    A machine that refuses both may still give its readings: its answer has no rows.
-    """
-    try:
-        return await rpc.ask("version")
-    except WrongProtocol:
-        raise
-    except (BadReply, Refused):
-        pass
-    try:
-        return {"VERSION": rows(await rpc.ask("stats"), "STATS")[:1]}
-    except Refused:
-        return {"VERSION": []}
+    async def recover(self) -> Receipt | None:
+        """Finish or undo an interrupted change of pools."""
+        return await self._orders().recover()
 
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace the pools, until the program starts anew."""
+        return await self._orders().set_pools(pools)
 
-def parse_identity(
-    version: dict[str, Any], provisional_id: str, report: Report | None = None
-) -> Identity:
-    """Read an answer to `version`, and what other commands tell of the devices."""
-    row = (rows(version, "VERSION") or [{}])[0]
-    told = report or Report({})
-    head = breeds.type_in(told)
-    summary = _row(told, "summary", "SUMMARY")
-    model = common(first(row, ("Type", "PROD", "MODEL"))) or common(head.get("Type"))
-    names = [*([model] if model else []), *breeds.names_in(told)]
-    breed = breeds.of_names(names)
-    program, build = _program(row)
-    address = next(filter(None, (mac(first(at, _ADDRESSES)) for at in (row, summary))), None)
-    return Identity(
-        id=miner_id(address, None, provisional_id),
-        kind=Kind.ASIC,
-        make=breed.make,
-        model=model or breeds.model_in(told) or breed.model,
-        firmware=program,
-        firmware_version=build,
-        mac=address,
-        algorithm=breed.algorithm,
-    )
+    async def restart_mining(self) -> Receipt:
+        """Start the program anew, with the pools of its own configuration."""
+        return await self._orders().restart_mining()
 
-
-def _program(row: Row) -> tuple[str | None, str | None]:
-    """Name and version of the mining program."""
-    named = str(row.get("Miner", "")).lower()
-    fork = next((name for name in _NAMED_PROGRAMS if named.startswith(name)), None)
-    if fork:
-        return fork, common(row.get("CGMiner")) or common(named[len(fork) :])
-    program = next((name for name in PROGRAMS if name in row), None)
-    if program is None:
-        return None, None
-    return program.lower() if program != "Miner" else None, common(row[program])
+    def _orders(self) -> ClassicOrders:
+        return ClassicOrders(self._rpc, self._context)
 
 
 def parse(
@@ -168,7 +134,7 @@ def parse(
 
     `board` makes a board of a device's place and row, where a dialect knows more of its keys.
     """
-    summary = _row(report, "summary", "SUMMARY")
+    summary = row_of(report, "summary", "SUMMARY")
     rows_of_devices = devices.numbered(report.replies.get("devs", {}), "DEVS")
     stats = devices.numbered(report.replies.get("stats", {}), "STATS")
     units = devices.units(rows_of_devices, stats)
@@ -212,10 +178,6 @@ def missing(report: Report) -> tuple[str, ...]:
 
 def _reason(error: DriverError) -> str:
     return f"{type(error).__name__} {error}"[:120]
-
-
-def _row(report: Report, command: str, section: str) -> dict[str, Any]:
-    return next(iter(rows(report.replies.get(command, {}), section)), {})
 
 
 _SCALES = {"L3": 1e-3, "D1": 1e-3, "X3": 1e-6}
@@ -290,7 +252,7 @@ def _state(
 
 def _works(report: Report, units: list[Row]) -> bool:
     """True where a device without a rate has found valid work just now."""
-    when = number(_row(report, "devs", "STATUS").get("When"))
+    when = number(row_of(report, "devs", "STATUS").get("When"))
     works = (number(row.get("Last Valid Work")) for row in units)
     return when is not None and any(0 <= when - at < _WORKING_S for at in works if at)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from drivers.sim.answers import Asked, Command, Dialect, reply_to
+from drivers.sim.answers import Asked, Command, Dialect
+from drivers.sim.dialects import classic_writes as writes
 from drivers.sim.dialects.rows import (
     BFGMINER,
     CGMINER,
@@ -61,7 +62,7 @@ def device(family: Family, asked: Asked, index: int) -> Row:
 
 def pool(asked: Asked, index: int) -> Row:
     """A pool as it is."""
-    row = pool_row(asked, index)
+    row = pool_row(asked, index) | writes.activity(asked.machine, index)
     return row if asked.machine.pool_alive else row | {"Status": "Dead", "Stratum Active": False}
 
 
@@ -189,6 +190,7 @@ def _check(commands: Mapping[str, Command], asked: Asked) -> Answer:
     command = commands.get(asked.parameter)
     allowed = {"*", asked.parameter} & set(asked.machine.model.commands)
     access = command is not None and command.answer is not None and bool(allowed)
+    access = access or writes.may(asked.machine, asked.parameter)
     return 72, (), ({"Exists": "NY"[command is not None], "Access": "NY"[access]},)
 
 
@@ -227,5 +229,5 @@ DIALECTS = {
 }
 
 CGMINER_FACE, BFGMINER_FACE, SGMINER_FACE = (
-    Face(rpc=partial(reply_to, dialect)) for dialect in DIALECTS.values()
+    Face(rpc=partial(writes.respond, dialect)) for dialect in DIALECTS.values()
 )
