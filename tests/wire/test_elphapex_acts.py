@@ -144,6 +144,7 @@ async def test_a_machine_that_forgets() -> None:
         assert (await act(where, driver, "pause")).verdict is Verdict.VERIFIED
         # Its uptime stood at nothing: no reading can show that it booted.
         assert (await act(where, driver, "reboot")).verdict is Verdict.NOT_VERIFIED
+        where.clock.at += 90
         assert (await reading_of(driver)).mode == "normal"
     async with acting(PLUS, NETWORK, Lie.FORGETS) as (where, driver):
         assert (await act(where, driver, "set_pools", NEW)).verdict is Verdict.VERIFIED
