@@ -55,6 +55,7 @@ DRIVERS: dict[str, Spec] = {
             page('"major"', "/api/v1/version"),
             page('"bos_version"', "/api/v1/miner/details"),
         ),
+        control=Control.DOCUMENTED,
     ),
     "luxos": Spec(
         "drivers.asic.luxos.driver:Luxos",

@@ -9,7 +9,7 @@ manual (apidoc.whatsminer.com, 2025-11); the meaning of codes from recordings of
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,9 +50,9 @@ class Question(msgspec.Struct, frozen=True):
         return f"{self.command}|{self.parameter}" if self.parameter else self.command
 
 
-def request(command: str, parameter: object = None) -> bytes:
-    """Build a request frame."""
-    message: dict[str, Any] = {"cmd": command}
+def request(command: str, parameter: object = None, **signed: object) -> bytes:
+    """Build a request frame; `signed` is what a writing command proves itself with."""
+    message: dict[str, Any] = {"cmd": command, **signed}
     if parameter is not None:
         message["param"] = parameter
     body = msgspec.json.encode(message)
@@ -149,6 +149,20 @@ class FramedRpc:
         if not replies:
             raise next(iter(errors.values()))
         return cgminer.Report(replies, errors, tuple(cut))
+
+    async def tell(
+        self, command: str, parameter: object, signed: Mapping[str, object], *, deadline: Deadline
+    ) -> str:
+        """Give an order on a connection of its own; the device's words, or what it raises."""
+        frames = await self._wire.converse(
+            self._endpoint.address,
+            self._endpoint.framed_port,
+            [request(command, parameter, **signed)],
+            length_of=length_of,
+            deadline_s=deadline.left_s(),
+            limit_bytes=ANSWER_LIMIT_BYTES,
+        )
+        return str(decode(frames[0], command).reply.get("msg", ""))
 
     def _singly_may_help(self, error: DriverError) -> bool:
         """True where several questions on one connection may have been too much."""

@@ -1,18 +1,25 @@
 """MicroBT Whatsminer in frames on port 4433: API 3, firmware since late 2024.
 
-Open for reading without a password. The same machines keep port 4028 open, with answers of API 2
-that lack half of it: this driver never looks there. `summary` and `edevs` go with every poll on
-one connection, `pools` and `get.device.info` now and then; the latter also where the machine does
-not hash, for only it says that mining was stopped.
+Open for reading without a password; orders are signed with one. The same machines keep port 4028
+open, with answers of API 2 that lack half of it: this driver never looks there. `summary` and
+`edevs` go with every poll on one connection, `pools` and `get.device.info` now and then; the latter
+also where the machine does not hash, for only it says that mining was stopped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Endpoint
 from drivers.asic.fields import number
 from drivers.asic.kept import Kept
+from drivers.asic.whatsminer.orders import LATENCIES
 from drivers.asic.whatsminer.types import follows
+from drivers.asic.whatsminer.v3_access import Access
 from drivers.asic.whatsminer.v3_answers import Pools, parse
+from drivers.asic.whatsminer.v3_orders import Orders
 from drivers.asic.whatsminer.v3_shapes import (
     INFO,
     POOLS,
@@ -25,6 +32,7 @@ from drivers.asic.whatsminer.v3_shapes import (
     supply_power_w,
     words_of,
 )
+from drivers.capabilities import PoolSetting
 from drivers.errors import BadReply, DriverError, Refused, Unsupported
 from drivers.model import Identity, MinerReading, Sample
 from drivers.wire.cgminer import Report
@@ -42,12 +50,16 @@ INFO_EVERY_S = 300.0
 class Whatsminer3:
     """A Whatsminer that speaks API 3."""
 
+    latencies: ClassVar[Mapping[str, Latency]] = LATENCIES
+
     __slots__ = (
+        "_access",
         "_clock",
         "_deadline_s",
         "_endpoint",
         "_id",
         "_info",
+        "_orders",
         "_pools",
         "_rpc",
         "_sets",
@@ -59,6 +71,8 @@ class Whatsminer3:
         self._clock = context.clock
         self._deadline_s = context.deadline_s
         self._rpc = FramedRpc(endpoint, context.wire, context.clock, context.deadline_s)
+        self._access = Access(endpoint, context, self._rpc)
+        self._orders = Orders(self._access)
         self._id = endpoint.provisional_id
         self._pools: Pools | None = None
         self._info: Kept[Info] | None = None
@@ -70,7 +84,9 @@ class Whatsminer3:
     async def identify(self) -> Identity:
         """By `get.device.info`, which has everything."""
         report = await self._rpc.ask_all((ASK_INFO,))
-        identity = parse_identity(as_dict(content(report, INFO)), self._endpoint.provisional_id)
+        sections = as_dict(content(report, INFO))
+        identity = parse_identity(sections, self._endpoint.provisional_id)
+        self._access.learn(sections.get("salt"))
         self._id = identity.id
         self._info, self._sets = None, True
         return identity
@@ -90,10 +106,16 @@ class Whatsminer3:
             report, problem = _merged(report, more), problem and why
         if problem:
             raise problem
-        return self._remember(report, now)
+        sample = self._remember(report, now)
+        self._orders.share.note(sample.reading)
+        return sample
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    def refresh(self) -> None:
+        """Forget what was kept: the next poll asks for everything."""
+        self._pools = self._info = None
 
     def _missed(self, questions: list[Question], report: Report, now: float) -> list[Question]:
         """What turns out to be needed, too: of another machine, or of one that stands still."""
@@ -152,6 +174,7 @@ class Whatsminer3:
         if isinstance(sections, dict):
             power_w = number(summary_of(report).get("power-realtime"))
             metered = follows(power_w, supply_power_w(sections))
+            self._access.learn(sections.get("salt"))
             kept = Info(sections=sections, setting=setting, metered=metered)
             self._info = Kept(kept, now, words_of(kept), uptime_s)
             return Info(sections=sections, setting=setting, metered=metered, fresh=True)
@@ -159,6 +182,52 @@ class Whatsminer3:
         if held is None or not held.is_of(held.words, uptime_s, now):
             return Info()
         return held.value
+
+    # --- orders ----------------------------------------------------------------------------
+
+    async def pause(self) -> Receipt:
+        """Stop the mining service."""
+        return await self._orders.pause()
+
+    async def resume(self) -> Receipt:
+        """Start it again."""
+        return await self._orders.resume()
+
+    async def restart_mining(self) -> Receipt:
+        """Restart the mining service."""
+        return await self._orders.restart_mining()
+
+    async def reboot(self) -> Receipt:
+        """Restart the control board."""
+        return await self._orders.reboot()
+
+    async def limit_power(self, limit_w: float) -> Receipt:
+        """Set the limit, which restarts the machine."""
+        return await self._orders.limit_power(limit_w)
+
+    async def throttle(self, percent: float) -> Receipt:
+        """Hold it at a share of the power that it settled at, within a second."""
+        return await self._orders.throttle(percent)
+
+    async def set_mode(self, mode: str) -> Receipt:
+        """Choose `low`, `normal` or `high`."""
+        return await self._orders.set_mode(mode)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace all pools; there is room for three."""
+        return await self._orders.set_pools(pools)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Blink red, or hand the lights back to the firmware."""
+        return await self._orders.locate(on=on)
+
+    async def set_hostname(self, hostname: str) -> Receipt:
+        """Set the name, which the next boot takes."""
+        return await self._orders.set_hostname(hostname)
+
+    async def factory_reset(self) -> Receipt:
+        """Forget pools, passwords and network."""
+        return await self._orders.factory_reset()
 
 
 def _is_due(kept: Kept[Info] | Pools | None, now: float, every_s: float) -> bool:

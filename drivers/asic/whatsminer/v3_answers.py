@@ -95,6 +95,7 @@ def parse(
         taken_at=datetime.fromtimestamp(taken_at, UTC),
         state=_state(summary, boards, pools, hurts(told), info),
         mode=_mode(info),
+        throttle_percent=_share(info),
         hashrate_ths=now_ths,
         hashrate_avg_ths=_rate(summary, ("hash-average",)),
         hashrate_nominal_ths=positive(summary.get("factory-hash")) or _rated(miner),
@@ -218,6 +219,12 @@ def _mode(info: Info) -> str | None:
     """The mode's word; `power.mode` is a number whose meaning no manual tells."""
     word = text(info.setting.get("power-mode"))
     return common(word.lower()) if word else None
+
+
+def _share(info: Info) -> float | None:
+    """The share that it is held at; 0 stands for none that is set (the manual's example)."""
+    percent = number(info.setting.get("power-percent"))
+    return None if percent is None or percent < 0 else percent or 100.0
 
 
 def _locating(info: Info) -> bool | None:

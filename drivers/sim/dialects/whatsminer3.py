@@ -14,7 +14,18 @@ from drivers.sim.dialects.whatsminer import (
     codes_of,
     command_of,
     cooled_by_liquid,
+    lights_of,
+    limit_of,
     ramping,
+)
+from drivers.sim.dialects.whatsminer3_orders import (
+    DONE,
+    FAILED,
+    INVALID_COMMAND,
+    NO_PARAMETER,
+    clock_of,
+    obey,
+    salt_of,
 )
 from drivers.sim.dialects.whatsminer_orders import said
 from drivers.sim.face import Face
@@ -22,7 +33,6 @@ from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 
-DONE, FAILED, INVALID_COMMAND, NO_PARAMETER, NO_PERMISSION = 0, -1, -2, -3, -4
 SECTIONS = ("summary", "edevs", "pools")
 
 
@@ -51,17 +61,18 @@ def _info(machine: Machine, now: Snapshot) -> Row:
             "cointype": "BTC/BCH/BSV",
             "board-num": str(model.boards),
             "miner-sn": machine.serial,
-            "power-limit-set": str(model.extra.get("power_limit_w", 3600)),
+            "power-limit-set": str(limit_of(machine)),
             **serials,
         },
         "system": {
             "api": model.extra.get("api", "3.0.3"),
             "platform": "H616",
             "fwversion": model.firmware,
-            "ledstatus": "auto",
+            "apiswitch": str(int(model.extra.get("write_api", True) is not False)),
+            "ledstatus": lights_of(machine),
         },
         "power": power,
-        "salt": "AAAAAAAA",
+        "salt": salt_of(machine),
         "error-code": [
             {str(code): "2026-09-20 10:00:00", "reason": "As the table says."}
             for code in codes_of(machine)
@@ -90,7 +101,7 @@ def _summary(machine: Machine, now: Snapshot) -> Row:
         "chip-temp-min": float(min(now.chip_c)),
         "chip-temp-avg": float(sum(now.chip_c) / len(now.chip_c)),
         "chip-temp-max": float(max(now.chip_c)),
-        "power-limit": machine.model.extra.get("power_limit_w", 3600),
+        "power-limit": limit_of(machine),
         "up-freq-finish": int(not ramping(machine, now)),
         "fan-speed-in": fans[0],
         "fan-speed-out": fans[1],
@@ -139,15 +150,28 @@ def _status(machine: Machine, now: Snapshot, parameter: object) -> tuple[int, ob
 
 
 def _setting(machine: Machine) -> Row:
-    limit_w = machine.model.extra.get("power_limit_w", 3600)
-    return {"power-limit": limit_w, "power-mode": "normal", "fast-boot": "disable", "power": 0}
+    percent = round(machine.settings.percent)
+    return {
+        "power-limit": limit_of(machine),
+        "power-mode": machine.settings.mode or "normal",
+        "fast-boot": "disable",
+        "power": 0,
+        "power-percent": 0 if percent == 100 else percent,
+    }
 
 
 def framed(machine: Machine, request: Row, now: Snapshot) -> Row:
-    """Answer the object of a frame."""
+    """Answer the object of a frame; nothing where the machine hangs up."""
     command = str(request.get("cmd"))
-    code, content = _content(machine, request, now, command)
-    return {"code": code, "when": int(now.now), "msg": content, "desc": command}
+    said = (
+        obey(machine, command, request, now)
+        if command.startswith("set.")
+        else _content(machine, request, now, command)
+    )
+    if said is None:
+        return {}
+    code, content = said
+    return {"code": code, "when": int(clock_of(machine, now)), "msg": content, "desc": command}
 
 
 def _content(machine: Machine, request: Row, now: Snapshot, command: str) -> tuple[int, object]:
@@ -158,8 +182,6 @@ def _content(machine: Machine, request: Row, now: Snapshot, command: str) -> tup
         return _status(machine, now, request.get("param"))
     if command == "get.miner.setting" and machine.model.extra.get("api") != "3.0.0":
         return DONE, _setting(machine)
-    if command.startswith("set."):
-        return NO_PERMISSION, "no permission for write command"
     return INVALID_COMMAND, "invalid command"
 
 
