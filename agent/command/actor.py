@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ class Sent(NamedTuple):
     words: str
     before: Reading
     refused: bool = False
+    """By the driver before it was sent, or held back."""
 
 
 class Actor:
@@ -51,12 +53,18 @@ class Actor:
         self._poller = poller
         self._clock = clock
 
-    async def send(self, device: Device, order: Order, load: Load) -> Sent:
+    async def send(
+        self, device: Device, order: Order, load: Load, held_back: Callable[[], str | None]
+    ) -> Sent:
         """Send an order in the device's turn; an order that sheds takes it from a reading.
 
-        An order that could not be sent is sent again where that is harmless.
+        `held_back` has the last word: why it is not sent after all, asked where nothing can come
+        in between any more. An order that could not be sent is sent again where that is harmless.
         """
         if load is Load.SHEDS:
+            words = held_back()  # nothing overtakes it
+            if words is not None:
+                return Sent(None, words, self._last(device), refused=True)
             async with device.turn.action(Rank.URGENT):
                 return await self._call(device, order, self._last(device))
         for wait_s in CONFIRMING_S:
@@ -68,6 +76,9 @@ class Actor:
                 except DriverError as error:
                     return Sent(None, f"{type(error).__name__}: {error}", self._last(device))
                 else:
+                    words = held_back()
+                    if words is not None:
+                        return Sent(None, words, before, refused=True)
                     return await self._call(device, order, before)
             await asyncio.sleep(wait_s)  # out of turn: whoever confirms it has to speak to it
         return Sent(None, str(problem), self._last(device))

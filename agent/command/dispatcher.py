@@ -21,6 +21,8 @@ from drivers.model import Reading
 
 log = logging.getLogger("stoker.dispatcher")
 
+OVERTAKEN = "not sent: another order took its place"
+
 
 class Rules(Protocol):
     """What the dispatcher is held to, and whom it tells."""
@@ -175,20 +177,31 @@ class Dispatcher:
         if not work.superseded:
             await self._may_start(work)
         if work.superseded:
-            return _result(work, Verdict.SUPERSEDED, "not sent: another order took its place")
+            return _result(work, Verdict.SUPERSEDED, OVERTAKEN)
         admission = self._shedding if work.load is Load.SHEDS else self._others
         async with admission.place():
             # It may have waited for minutes: somebody may have locked the rack since.
-            objection = self._rules.objection(device, order)
-            if objection is not None or work.superseded:
-                verdict = Verdict.REFUSED if objection else Verdict.SUPERSEDED
-                return _result(work, verdict, objection or "not sent: another order took its place")
-            work.sending = True
-            if order.verb.aspect is not None:
-                self._drift.release(device.id, order.verb.aspect)
+            words = self._objection(work)
+            if words is not None:
+                return _result(work, _unsent(work), words)
             began = self._clock.monotonic()
-            sent = await self._actor.send(device, order, work.load)
+            sent = await self._actor.send(device, order, work.load, lambda: self._held_back(work))
         return await self._proven(work, sent, began)
+
+    def _objection(self, work: Work) -> str | None:
+        if work.superseded:
+            return OVERTAKEN
+        return self._rules.objection(work.device, work.job.order)
+
+    def _held_back(self, work: Work) -> str | None:
+        """Why an order is not sent after all; where nothing is said it is sent."""
+        words = self._objection(work)
+        if words is None:
+            work.sending = True
+            aspect = work.job.order.verb.aspect
+            if aspect is not None:
+                self._drift.release(work.device.id, aspect)
+        return words
 
     async def _proven(self, work: Work, sent: Sent, began: float) -> Result:
         times: dict[str, Any] = {
@@ -197,7 +210,7 @@ class Dispatcher:
         }
         receipt = sent.receipt
         if receipt is None:
-            verdict = Verdict.REFUSED if sent.refused else Verdict.FAILED
+            verdict = _unsent(work) if sent.refused else Verdict.FAILED
             return _result(work, verdict, sent.words, before=sent.before, **times)
         if receipt.expectation is None:
             refused = receipt.answer is Answer.REFUSED
@@ -229,6 +242,11 @@ class Dispatcher:
             works.remove(work)
         if not works:
             self._works.pop(work.device.id, None)
+
+
+def _unsent(work: Work) -> Verdict:
+    """Of an order that was not sent, for it was held back or the driver refused."""
+    return Verdict.SUPERSEDED if work.superseded else Verdict.REFUSED
 
 
 def _result(
