@@ -109,7 +109,7 @@ async def test_log_and_unknown_pages() -> None:
         base = f"http://{FIRST}:{server.web_port}"
         assert "asics found" in await (await web.get(f"{base}/cgi-bin/log.cgi")).text()
         assert (await web.get(f"{base}/")).status == 200
-        for name in ("set_miner_conf", "reboot", "nonsense"):
+        for name in ("upgrade", "passwd", "nonsense"):
             async with web.post(f"{base}/cgi-bin/{name}.cgi", data=b"{}") as answer:
                 assert answer.status == 404
 
