@@ -55,10 +55,10 @@ async def done(where: OnSite, driver: Any, action: str) -> Outcome:
     return await act(where, driver, action, *arguments, **named)
 
 
-@pytest.mark.parametrize("model", [S19, S19PRO])
-@pytest.mark.parametrize("lie", WORDS)
+@pytest.mark.parametrize(("lie", "model"), [(None, S19), *((lie, S19PRO) for lie in WORDS)])
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_what_an_order_comes_to(action: str, lie: Lie | None, model: str) -> None:
+    """The S19 obeys one key for the mode, the S19 Pro the other, and that tells it on a page."""
     async with acting(model, NETWORK, lie) as (where, driver):
         outcome = await done(where, driver, action)
         assert outcome.verdict is WORDS[lie]

@@ -4,7 +4,8 @@ Port 4028 has no MAC; `/cgi-bin/get_system_info.cgi` behind digest authenticatio
 `devs` shows no rate since the S19 and `summary` repeats what `stats` and `pools` say, so
 neither is asked unless `stats` fails. Watts are not reported by this firmware, but for the
 newest. What the web pages alone know (mode on some builds, faults, light, serials of the boards)
-is read every few minutes; a machine whose port 4028 is closed is read by the pages alone.
+is read every few minutes; a machine whose port 4028 is closed is read by the pages alone. Orders go
+to the pages (`orders.py`): port 4028 lets nobody write.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from drivers.wire.pages import WebClient
 WRITE_S = 35.0
 """21 s have been seen until `set_miner_conf.cgi` answered."""
 READ_S = 10.0
-ASLEEP_S, AWAKE_S, RESTART_S, LIGHT_S = 240.0, 900.0, 600.0, 60.0
+ASLEEP_S, AWAKE_S, RESTART_S, LIGHT_S = 240.0, 600.0, 600.0, 60.0
 """How long each may take to show: boards are tuned for minutes before they hash."""
 SHOWS_S, HASHES_S = 25.0, 90.0
 """The mining program starts anew behind the answer."""

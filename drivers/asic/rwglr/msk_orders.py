@@ -28,7 +28,7 @@ from drivers.wire.pages import WebClient
 
 WRITE_S = 30.0
 PLACES = 3
-PAUSED_S, RESUMED_S, POOLS_S = 240.0, 900.0, 300.0
+PAUSED_S, RESUMED_S, POOLS_S = 240.0, 600.0, 300.0
 ACTIONS: Mapping[str, Latency] = MappingProxyType(
     {"pause": Latency.MINUTE, "resume": Latency.MINUTES, "set_pools": Latency.MINUTE}
 )

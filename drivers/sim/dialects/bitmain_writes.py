@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from drivers.sim import orders
-from drivers.sim.face import Ask, Page, json_page
+from drivers.sim.face import NOT_FOUND, Ask, Page, json_page
 from drivers.sim.machine import Condition, Machine, Pool
 from drivers.sim.orders import Change
 from drivers.sim.physics import Snapshot
@@ -25,7 +25,7 @@ SLOTS = 3
 SLEEP = 1
 _MODES: dict[int, tuple[str | None, float]] = {0: (None, 1.0), 2: ("high", 1.0), 3: ("low", 0.7)}
 _NUMBERS = {word: number for number, (word, _) in _MODES.items()}
-_GONE = json_page({"stats": "error", "code": "M001", "msg": "Invalid configuration"})
+_INVALID = json_page({"stats": "error", "code": "M001", "msg": "Invalid configuration"})
 _SILENT = Page(HTTPStatus.OK, silent=True)
 
 
@@ -44,16 +44,18 @@ def slots_of(machine: Machine) -> list[dict[str, str]]:
 
 def set_miner_conf(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     """`set_miner_conf.cgi`."""
+    if ask.method != "POST":
+        return NOT_FOUND
     given = ask.json()
-    if ask.method != "POST" or not isinstance(given, dict):
-        return _GONE
+    if not isinstance(given, dict):
+        return _INVALID
     name = "set_miner_conf"
     machine.hear(name, _stored(given), now.now)
     heard = machine.hear(name, _entered(machine, given), now.now, after_s=MINES_AFTER_S)
     if not heard.answers:
         return _SILENT
     if not heard.consents:
-        return _GONE
+        return _INVALID
     good = {"stats": "success", "code": "M000", "msg": "OK!"}
     return _after(json_page(good), ANSWERS_AFTER_S)
 
