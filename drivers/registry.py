@@ -172,6 +172,7 @@ DRIVERS: dict[str, Spec] = {
             dialogue("Fans Rpm", "/summary"),
             dialogue("WorkReceived", "/summary"),
         ),
+        control=Control.DOCUMENTED,
     ),
     "axeos": Spec(
         "drivers.asic.axeos.driver:Axeos",

@@ -12,6 +12,7 @@ from drivers.asic import parts
 from drivers.asic.cgminer import missing
 from drivers.asic.epic.boards import MHS, boards_of, statuses_of
 from drivers.asic.epic.build import NO_BUILD, Build, state_word, uptime_of, words_of
+from drivers.asic.epic.tuner import RATE_UNIT, running_tuner, throttle_percent
 from drivers.asic.fields import (
     Row,
     common,
@@ -88,6 +89,11 @@ def parse(
         taken_at=datetime.fromtimestamp(taken_at, UTC),
         state=state,
         mode=_mode(summary),
+        preset=common(section(summary, "PresetInfo").get("Preset")),
+        throttle_percent=throttle_percent(summary, build.default_ths),
+        temp_target_c=positive(
+            section(summary, "Fans", "Fan Mode", "Auto").get("Target Temperature")
+        ),
         hashrate_ths=hashrate_ths,
         # ePIC's dashboard calls it the rate of 15 minutes; in the recording it is what the
         # accepted shares make over the uptime, within half a percent.
@@ -121,32 +127,23 @@ def _hashrate(summary: Row, boards: tuple[Board, ...]) -> float | None:
     return None
 
 
-def _tuning(summary: Row) -> tuple[str | None, Row]:
-    """The tuning algorithm that runs, and its figures."""
-    tuner = section(summary, "PerpetualTune")
-    if truth(tuner.get("Running")) is not True:
-        return None, {}
-    name, figures = next(iter(section(tuner, "Algorithm").items()), (None, None))
-    return text(name), section(figures)
-
-
 def _nominal(summary: Row, boards: tuple[Board, ...]) -> float | None:
     """The tuner's target; without one, the theoretical rate of the boards that hash."""
-    _, figures = _tuning(summary)
-    if figures.get("Unit") == "TH/s":
+    _, figures = running_tuner(summary)
+    if figures.get("Unit") == RATE_UNIT:
         return positive(figures.get("Target"))
     found = [board.hashrate_nominal_ths for board in boards if board.hashrate_nominal_ths]
     return rate(sum(found), 1) if found else None
 
 
 def _mode(summary: Row) -> str | None:
-    name, _ = _tuning(summary)
+    name, _ = running_tuner(summary)
     return name or common(section(summary, "PresetInfo").get("Preset"))
 
 
 def _power_limit(summary: Row) -> float | None:
     """The power that is aimed at; a tuner's target in watts is unverified."""
-    _, figures = _tuning(summary)
+    _, figures = running_tuner(summary)
     if figures.get("Unit") == "W":
         return positive(figures.get("Target"))
     return positive(section(summary, "PresetInfo").get("Target Power"))

@@ -36,6 +36,8 @@ class Build(NamedTuple):
     chips_expected: int | None = None
     serials: tuple[str, ...] = ()
     sensors_on_chips: bool = False
+    default_ths: float | None = None
+    """The rate that the machine is made for."""
     chips: Mapping[int, int] = {}
     """Board to chips that hash."""
 
@@ -127,6 +129,7 @@ def parse_build(capabilities: Any) -> dict[str, Any]:
         if isinstance(serials, list)
         else (),
         "sensors_on_chips": sensors.get("Type") == "Chip",
+        "default_ths": positive(found.get("Default Hashrate")),
     }
 
 

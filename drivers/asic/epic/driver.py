@@ -7,8 +7,10 @@ their own, which are asked now and then: `/hashrate` lists every chip.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Endpoint
 from drivers.asic.epic.answers import parse
 from drivers.asic.epic.build import (
@@ -22,13 +24,17 @@ from drivers.asic.epic.build import (
     uptime_of,
     words_of,
 )
+from drivers.asic.epic.orders import CAPABILITIES, OLD, PLAIN, SUMMARY, TUNING, Orders
+from drivers.asic.epic.tuner import tunes
+from drivers.asic.page_parts import section
+from drivers.capabilities import PoolSetting
 from drivers.errors import DriverError
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import Report
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import WebClient
 
-SUMMARY, CAPABILITIES, NETWORK, CHIPS = "/summary", "/capabilities", "/network", "/hashrate"
+NETWORK, CHIPS = "/network", "/hashrate"
 SLOW_EVERY_S = 120.0
 """How old the answering chips may be: some ten kilobytes of them are too much for every poll."""
 
@@ -36,10 +42,14 @@ SLOW_EVERY_S = 120.0
 class Epic:
     """A miner with ePIC's firmware."""
 
-    __slots__ = ("_client", "_context", "_id", "_provisional_id", "_slow")
+    __slots__ = (
+        *("_client", "_context", "_endpoint", "_id", "_latencies", "_provisional_id", "_slow"),
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._context = context
+        self._endpoint = endpoint
+        self._latencies = PLAIN
         self._provisional_id = self._id = endpoint.provisional_id
         self._client = WebClient(endpoint, context, port=endpoint.rpc_port)
         self._slow: Slow | None = None
@@ -57,6 +67,9 @@ class Epic:
             self._provisional_id,
         )
         self._id = identity.id
+        shows_pools = "StratumConfigs" in section(report.replies.get(SUMMARY))
+        newest = TUNING if tunes(report.replies.get(CAPABILITIES)) else PLAIN
+        self._latencies = newest if shows_pools else OLD
         return identity
 
     async def read(self) -> Sample:
@@ -70,6 +83,58 @@ class Epic:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+    # --- orders ----------------------------------------------------------------------------
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """By the version of the API, and whether it has a tuner."""
+        return self._latencies
+
+    def refresh(self) -> None:
+        """Ask the slow pages anew."""
+        self._slow = None
+
+    async def pause(self) -> Receipt:
+        """Stop the mining program."""
+        return await self._orders().pause()
+
+    async def resume(self) -> Receipt:
+        """Start the mining program."""
+        return await self._orders().resume()
+
+    async def restart_mining(self) -> Receipt:
+        """Start the mining program anew."""
+        return await self._orders().restart_mining()
+
+    async def reboot(self) -> Receipt:
+        """Boot the whole machine."""
+        return await self._orders().reboot()
+
+    async def throttle(self, percent: float) -> Receipt:
+        """A share of its rate, which the tuner holds at the least power."""
+        return await self._orders().throttle(percent)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace the pools."""
+        return await self._orders().set_pools(pools)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Switch the red light."""
+        return await self._orders().locate(on=on)
+
+    async def set_fan_duty(self, percent: float | None) -> Receipt:
+        """Fix the fans; the machine still stops where it gets too hot."""
+        return await self._orders().set_fan_duty(percent)
+
+    async def set_temp_target(self, temp_c: float) -> Receipt:
+        """The temperature that the fans keep."""
+        return await self._orders().set_temp_target(temp_c)
+
+    def _orders(self) -> Orders:
+        return Orders(self._client, self._endpoint, self._context)
+
+    # --- inside ----------------------------------------------------------------------------
 
     def _deadline(self) -> Deadline:
         return Deadline(self._context.clock, self._context.deadline_s)

@@ -6,6 +6,15 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from drivers.sim.dialects.epic_orders import (
+    ALGORITHM,
+    MAX_THS,
+    MIN_THS,
+    fans,
+    obey,
+    target_ths,
+    works,
+)
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
@@ -19,19 +28,15 @@ EFFICIENCY = 0.94
 FRONT_PAGE = "<html><head><title>Miner Web Dashboard</title></head><body></body></html>"
 
 
-def _works(machine: Machine) -> bool:
-    return machine.condition in {Condition.RUNNING, Condition.BOARD_LOST}
-
-
 def summary(machine: Machine, now: Snapshot) -> Row:
     """`/summary`: rates in MH/s; a board that does not hash has no row in `HBs`."""
-    working = _works(machine)
+    working = works(machine)
     boards = [at for at in range(machine.model.boards) if working and machine.chips_at(at)]
     stopped = machine.condition is Condition.SLEEPING
     return {
         "Status": {
             "Operating State": "Mining" if working else "Idling",
-            "Last Command": "stop" if stopped else "autostart",
+            "Last Command": "Stop" if stopped else "Autostart",
             "Last Command Result": "Success",
             "Last Error": None,
         },
@@ -48,7 +53,7 @@ def summary(machine: Machine, now: Snapshot) -> Row:
             {"Detected": True, "Enabled": bool(machine.chips_at(at)), "Index": at}
             for at in range(machine.model.boards)
         ],
-        "Fans": {"Fan Mode": {"Auto": {"Idle Speed": 20}}, "Fans Speed": 70 if working else 20},
+        "Fans": fans(machine),
         "Fans Rpm": {
             f"Fans Speed {at}": now.fan_rpm[at - 1] if at <= len(now.fan_rpm) else None
             for at in range(1, FAN_PLACES + 1)
@@ -57,29 +62,40 @@ def summary(machine: Machine, now: Snapshot) -> Row:
         "PerpetualTune": {
             "Running": working,
             "Algorithm": {
-                "VoltageOptimizer": {
+                ALGORITHM: {
                     "Optimized": True,
-                    "Target": round(machine.full_ghs / 1000),
+                    "Target": target_ths(machine),
+                    "Min Throttle Target": 50,
+                    "Throttle Step": 5,
+                    "Throttle Target": None,
                     "Unit": "TH/s",
                 }
             },
         },
-        "Misc": {"Locate Miner State": False, "Shutdown Temp": 85.0, "Critical Temp": 100.0},
+        "Misc": {
+            "Locate Miner State": machine.settings.locating,
+            "Shutdown Temp": 85.0,
+            "Critical Temp": 100.0,
+        },
         "StratumConfigs": [
-            {"pool": pool.url, "login": pool.user, "password": "x"} for pool in machine.pools
+            {"pool": pool.url, "login": pool.user, "password": pool.password}
+            for pool in machine.pools
         ],
     }
 
 
 def _stratum(machine: Machine) -> Row:
+    marks = bool(machine.model.extra.get("marks_workers", False))
+    row: Row = {"Average Latency": 0.03, "IsPoolConnected": False, "Worker Unique Id": marks}
+    if not machine.pools:
+        return row
     pool = machine.pools[0]
-    return {
-        "Average Latency": 0.03,
+    return row | {
         "Config Id": 0,
         # Without the scheme that the configuration has.
         "Current Pool": pool.url.removeprefix("stratum+tcp://"),
-        "Current User": pool.user,
-        "IsPoolConnected": _works(machine),
+        "Current User": pool.user + (f"-{machine.index}x7" if marks else ""),
+        "IsPoolConnected": works(machine),
     }
 
 
@@ -144,6 +160,7 @@ def capabilities(machine: Machine, now: Snapshot) -> Row:
         ],
         "Control Board Version": {"cpuHardware": "STM32", "cpuSerial": machine.miner_id},
         "Performance Estimator": {"Chip Count": model.chips, "Hashes Per Second Per Chip": 894.0},
+        "PerpetualTune": [{"algorithm": ALGORITHM, "min": MIN_THS, "max": MAX_THS}],
         "Temp Sensor Info": {"Count": 2, "Type": "Board"},
     }
 
@@ -157,7 +174,7 @@ def hashrate(machine: Machine, now: Snapshot) -> list[Row]:
     """`/hashrate`: every chip of the boards that hash."""
     found = []
     for at, ghs in enumerate(now.board_ghs):
-        chips = machine.chips_at(at) if _works(machine) else 0
+        chips = machine.chips_at(at) if works(machine) else 0
         if chips:
             share = [round(ghs * 1000 / chips, 2), 100.0, CHIP_NOISE]
             found.append({"Index": at, "Data": [share] * chips, "Total": [ghs * 1000, 100.0, 1.0]})
@@ -177,9 +194,10 @@ _PAGES: dict[str, Callable[[Machine, Snapshot], Any]] = {
 
 def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     """A page on port 4028."""
+    if ask.method == "POST":
+        return obey(machine, ask.path, ask.json(), now)
     if ask.method != "GET":
-        refused = {"result": False, "error": "wrong password"}
-        return json_page(refused, status=HTTPStatus.UNAUTHORIZED)
+        return Page(HTTPStatus.METHOD_NOT_ALLOWED)
     made = _PAGES.get(ask.path)
     return json_page(made(machine, now)) if made else NOT_FOUND
 
