@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from agent.command.dispatcher import Dispatcher
-from agent.command.effects import Verdict
 from agent.command.orders import Job, Order
 from agent.command.verbs import Load, Params, Verb
 from agent.fleet.events import Event
@@ -99,7 +98,7 @@ class Recovery:
                 )
                 continue
             self._due.pop(device.id, None)
-            seen = " (not yet seen in a reading)" if result.verdict is not Verdict.VERIFIED else ""
+            seen = "" if result.verdict.good else " (not yet seen in a reading)"
             self._report(device.id, "action.recovered", f"{result.words}{seen}")
 
     def _report(self, device_id: str, name: str, message: str) -> None:
