@@ -32,6 +32,7 @@ TUNER, CONSTRAINTS, LOCATE = (
     "configuration/constraints",
     "actions/locate",
 )
+SETTINGS = "configuration/miner"
 _STATUSES = ("unspecified", "not started", "normal", "paused", "suspended", "restricted")
 _TUNERS = ("unspecified", "disabled", "stable", "tuning", "error", "continuous", "preheat")
 """The last two came in 2026; their numbers are as public clients have them."""
@@ -159,6 +160,18 @@ def reduce_constraints(page: Any) -> tuple[float | None, float | None]:
     return positive(section(found, "min").get("watt")), positive(section(found, "max").get("watt"))
 
 
+def cooling_mode_of(page: Any) -> tuple[str | None, Row]:
+    """How the machine is cooled (auto, manual, disabled, immersion, hydro), and its settings."""
+    modes = section(page, "temperature", "mode")
+    return next(((name, row) for name, row in modes.items() if isinstance(row, dict)), (None, {}))
+
+
+def reduce_settings(page: Any) -> float | None:
+    """The temperature that the fans keep. The page holds passwords, of which nothing is kept."""
+    _, settings = cooling_mode_of(page)
+    return positive(section(settings, "target_temperature").get("degree_c"))
+
+
 def reduce_locate(page: Any) -> bool | None:
     """The page is a bare `true` or `false`."""
     return truth(page)
@@ -170,5 +183,6 @@ SLOW = {
     LOCATE: Slow(60.0, reduce_locate),
     ERRORS: Slow(120.0, reduce_errors),
     CONSTRAINTS: Slow(300.0, reduce_constraints),
+    SETTINGS: Slow(300.0, reduce_settings),
 }
 """The pages that are read beside the poll, and how often."""

@@ -10,7 +10,7 @@ LuCI gives then, is unverified. There is nothing to log out of. The factory pass
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -70,10 +70,23 @@ async def ask_whole(
 class BraiinsWeb:
     """Asks one machine's web server, and keeps what logins gave."""
 
-    __slots__ = ("_barred", "_clock", "_graph", "_luci", "_rest", "_shut")
+    __slots__ = (
+        "_barred",
+        "_clock",
+        "_context",
+        "_endpoint",
+        "_graph",
+        "_luci",
+        "_orders",
+        "_rest",
+        "_shut",
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._clock = context.clock
+        self._endpoint, self._context = endpoint, context
+        self._orders: WebClient | None = None
+        """GraphQL with a login, made when the first order is given."""
         self._rest = WebClient(endpoint, context, enter=self._enter_rest, factory=FACTORY)
         self._graph = WebClient(endpoint, context, enter=self._enter_graph, factory=FACTORY)
         self._luci = WebClient(endpoint, context, enter=self._enter_luci, factory=FACTORY)
@@ -84,6 +97,53 @@ class BraiinsWeb:
     async def page(self, path: str, deadline: Deadline) -> Any:
         """A REST page, decoded; raises as `WebClient.json` does."""
         return await self._rest.json(BASE + path, deadline)
+
+    @property
+    def is_open(self) -> bool:
+        """True while REST's last answer was to a session that it takes."""
+        return self._rest.session is not None
+
+    async def enter(self, path: str, deadline: Deadline) -> None:
+        """Have REST's token before an order needs it; asks for a page where there is none."""
+        if not self.is_open:
+            await self.page(path, deadline)
+
+    async def put(
+        self, path: str, deadline: Deadline, payload: object = None, *, method: str = "PUT"
+    ) -> str:
+        """Write a REST page; gives what it answered. None sends no body.
+
+        Raises as `WebClient.json` does, for any status but those of success.
+        """
+        body = None if payload is None else msgspec.json.encode(payload)
+        headers = {} if body is None else _JSON
+        reply = await self._rest.request(method, BASE + path, deadline, headers=headers, body=body)
+        if not 200 <= reply.status < 300:
+            decoded(reply, path)  # raises
+        return reply.body.decode("utf-8", "replace")[:200] or f"HTTP status {reply.status}"
+
+    async def enter_graph(self, deadline: Deadline) -> None:
+        """Have GraphQL's session before an order needs it."""
+        if self._writer.session is None:
+            await self.mutate("{ __typename }", {}, deadline)
+
+    async def mutate(self, mutation: str, variables: Mapping[str, Any], deadline: Deadline) -> Any:
+        """The data of GraphQL's answer to an order, which wants a login."""
+        body = msgspec.json.encode({"query": mutation, "variables": variables})
+        for _ in range(2):
+            reply = await self._writer.request("POST", GRAPHQL, deadline, headers=_JSON, body=body)
+            if not _wants_login(reply):
+                return _data(decoded(reply, GRAPHQL))
+            self._writer.forget()  # the session has ended
+        raise AccessDenied(401, "graph: no password opens it")
+
+    @property
+    def _writer(self) -> WebClient:
+        if self._orders is None:
+            self._orders = WebClient(
+                self._endpoint, self._context, enter=self._enter_graph, factory=FACTORY[1:]
+            )
+        return self._orders
 
     async def query(self, question: str, deadline: Deadline) -> Any:
         """The data of a GraphQL answer; raises `Refused` where there are errors only."""

@@ -1,8 +1,9 @@
 """Braiins OS: BOSminer on port 4028, and GraphQL with LuCI or, from 25.07 on, REST.
 
-Traps kept: joined commands; `Not ready` while booting; a question of GraphQL that holds one field
-the build does not know is refused whole; LuCI shows its form with status 200 until one logs in;
-REST's token goes bare into `Authorization`; its pages are status 412 while BOSminer boots.
+Traps kept: joined commands, and `pause` without a login; `Not ready` while booting; a question of
+GraphQL that holds one field the build does not know is refused whole, and an order wants a login;
+LuCI shows its form with status 200 until one logs in; REST's token goes bare into `Authorization`;
+its pages are status 412 while BOSminer boots.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from drivers.sim.answers import Reply
+from drivers.sim.dialects.braiins_orders import BY_RPC, mutate, write
 from drivers.sim.dialects.braiins_rest import PAGES
 from drivers.sim.dialects.braiins_rows import BOOT_S, COMMANDS, tree
 from drivers.sim.face import NOT_FOUND, UNAUTHORIZED, Ask, Face, Page, Web, html_page, json_page
@@ -27,7 +29,9 @@ FRONT_PAGE = "<html><head><title>Braiins OS</title></head><body></body></html>"
 LAN = "/cgi-bin/luci/admin/network/iface_status/lan"
 _RATED = frozenset({"summary"})
 _WORDS = re.compile(r"[A-Za-z0-9_]+|[{}]")
-_WHILE_BOOTING = frozenset({"miner/details", "actions/locate", "configuration/constraints"})
+_WHILE_BOOTING = frozenset(
+    {"miner/details", "actions/locate", "actions/reboot", "configuration/constraints"}
+)
 
 
 # --- port 4028 ---------------------------------------------------------------------------------
@@ -42,7 +46,19 @@ def respond(machine: Machine, data: bytes, at: float) -> Reply:
         names = split_joined(request.command)
         body: Row = {name: [_answer(machine, now, name)] for name in names}
         return _reply(body | {"id": 1}, request.command, now)
+    if request.command in BY_RPC and now.uptime_s >= BOOT_S:
+        return _ordered(machine, now, request.command)
     return _reply(_answer(machine, now, request.command), request.command, now)
+
+
+def _ordered(machine: Machine, now: Snapshot, name: str) -> Reply:
+    change, code, words = BY_RPC[name]
+    heard = machine.hear(name, change, now.now, after_s=3.0)
+    if not heard.answers:
+        return Reply(b"", name, silent=True)
+    if not heard.consents:
+        return _reply(_answered(machine, now, -1, f"{name} failed"), name)
+    return _reply(_answered(machine, now, code, words), name)
 
 
 def _reply(body: Row, command: str = "", now: Snapshot | None = None) -> Reply:
@@ -97,13 +113,31 @@ def _page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
 def _graph(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     body = ask.json()
     question = body.get("query") if isinstance(body, dict) else None
-    wanted = _selection(_WORDS.findall(question if isinstance(question, str) else ""))
+    question = question if isinstance(question, str) else ""
+    variables = body.get("variables") or {} if isinstance(body, dict) else {}
+    if "login(" in question:
+        return _log_in_to_graph(machine, variables, now)
+    if question.startswith("mutation"):
+        if not _has_cookie(machine, ask, now):
+            return json_page({"data": None, "errors": [{"message": "User not logged in"}]})
+        return mutate(machine, question, variables, now)
+    if "__typename" in question:
+        return json_page({"data": {"__typename": "QueryRoot"}})
+    wanted = _selection(_WORDS.findall(question))
     unknown: list[str] = []
     data = _projected(tree(machine, now), wanted, unknown)
     if unknown:
         words = [{"message": f'Unknown field "{name}"'} for name in unknown]
         return json_page({"data": None, "errors": words})
     return json_page({"data": data})
+
+
+def _log_in_to_graph(machine: Machine, given: Row, now: Snapshot) -> Page:
+    if (given.get("username"), given.get("password")) != machine.credential:
+        return json_page({"data": {"auth": {"login": {"message": "Invalid credentials"}}}})
+    cookie = ("Set-Cookie", f"session_id={_open_session(machine, now)}; path=/; HttpOnly")
+    page = json_page({"data": {"auth": {"login": {"void": ""}}}})
+    return msgspec.structs.replace(page, headers=(cookie,))
 
 
 def _selection(words: list[str]) -> Row:
@@ -160,12 +194,14 @@ def _rest_page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
 
 
 def _closed_page(machine: Machine, ask: Ask, now: Snapshot, name: str) -> Page:
-    if name not in PAGES:
+    if ask.method == "GET" and name not in PAGES:
         return NOT_FOUND
     if not _is_open(machine, ask.headers.get("authorization", ""), now):
         return UNAUTHORIZED
     if now.uptime_s < BOOT_S and name not in _WHILE_BOOTING:
         return Page(HTTPStatus.PRECONDITION_FAILED, b"BOSminer is not running")
+    if ask.method != "GET":
+        return write(machine, ask, now, name)
     return json_page(PAGES[name](machine, now))
 
 

@@ -15,6 +15,7 @@ from drivers.sim.dialects.braiins_rows import (
     chip_c,
     connector,
     fan_rows,
+    limit_w,
     model_of,
     nominal_ghs,
     version_of,
@@ -25,6 +26,10 @@ from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 
 LIMITS_W = (1100, 5400)
+TARGET_C, HOT_C, DANGEROUS_C = 60.0, 80.0, 90.0
+TARGETS_C = (30.0, 75.0)
+LEAST_RATIO = 0.1
+GROUP = "farm"
 NOT_STARTED, NORMAL, PAUSED = 1, 2, 3
 """Of `MinerStatus`."""
 _WINDOWS = ("5s", "15s", "30s", "1m", "5m", "15m", "30m", "1h", "24h")
@@ -143,7 +148,7 @@ def _pools(machine: Machine, now: Snapshot) -> list[Row]:
         }
         for at, pool in enumerate(machine.pools)
     ]
-    return [{"uid": "group", "name": "default", "quota": {"value": 1}, "pools": found}]
+    return [{"uid": "group", "name": GROUP, "quota": {"value": 1}, "pools": found}]
 
 
 def _errors(machine: Machine, now: Snapshot) -> Row:
@@ -158,14 +163,47 @@ def _errors(machine: Machine, now: Snapshot) -> Row:
 
 
 def _tuner(machine: Machine, now: Snapshot) -> Row:
-    target = {"current_target": {"watt": LIMIT_W}, "profile": None}
+    target = {"current_target": {"watt": limit_w(machine)}, "profile": None}
     return {"overall_tuner_state": 2, "mode_state": {"powertargetmodestate": target}}
 
 
 def _constraints(machine: Machine, now: Snapshot) -> Row:
     lowest, highest = ({"watt": limit} for limit in LIMITS_W)
     found = {"default": {"watt": LIMIT_W}, "min": lowest, "max": highest}
-    return {"tuner_constraints": {"power_target": found}}
+    target = {end: {"degree_c": c} for end, c in zip(("min", "max"), TARGETS_C, strict=True)}
+    cooling = {
+        "default_cooling_mode": 1,
+        "fan_speed_ratio": {"default": 1.0, "min": LEAST_RATIO, "max": 1.0},
+        "target_temperature": {"default": {"degree_c": TARGET_C}, **target},
+    }
+    return {"tuner_constraints": {"power_target": found}, "cooling_constraints": cooling}
+
+
+def cooling_mode(machine: Machine) -> Row:
+    """How the fans run, with the temperatures that go with it."""
+    settings = machine.settings
+    target_c = TARGET_C if settings.temp_target_c is None else settings.temp_target_c
+    found: Row = {
+        "target_temperature": {"degree_c": target_c},
+        "hot_temperature": {"degree_c": HOT_C},
+        "dangerous_temperature": {"degree_c": DANGEROUS_C},
+        "minimum_required_fans": 1,
+    }
+    if settings.fan_percent is None:
+        return {"auto": found}
+    return {"manual": {**found, "fan_speed_ratio": settings.fan_percent / 100}}
+
+
+def _configuration(machine: Machine, now: Snapshot) -> Row:
+    pools = [
+        {"uid": f"{at}", "enabled": True, "url": p.url, "user": p.user, "password": p.password}
+        for at, p in enumerate(machine.pools)
+    ]
+    return {
+        "pool_groups": [{"uid": "group", "name": GROUP, "pools": pools}],
+        "temperature": {"minimum_required_fans": None, "mode": cooling_mode(machine)},
+        "tuner": {"enabled": True, "power_target": {"watt": limit_w(machine)}, "tuner_mode": 1},
+    }
 
 
 PAGES: dict[str, Callable[[Machine, Snapshot], Any]] = {
@@ -177,5 +215,6 @@ PAGES: dict[str, Callable[[Machine, Snapshot], Any]] = {
     "miner/errors": _errors,
     "performance/tuner-state": _tuner,
     "configuration/constraints": _constraints,
-    "actions/locate": lambda machine, now: False,
+    "configuration/miner": _configuration,
+    "actions/locate": lambda machine, now: machine.settings.locating,
 }

@@ -53,10 +53,17 @@ def nominal_ghs(machine: Machine, at: int) -> float:
     return round(machine.full_ghs / machine.model.boards, 3) if runs else 0.0
 
 
+def limit_w(machine: Machine) -> int:
+    """The tuner's target."""
+    chosen = machine.settings.limit_w
+    return LIMIT_W if chosen is None else round(chosen)
+
+
 def fan_rows(machine: Machine, now: Snapshot) -> list[tuple[int, int, int]]:
     """Place, rpm and duty; places without a fan are at 0 rpm."""
     rpm = [*now.fan_rpm, *[0] * PLACES][:PLACES]
-    duty = 72 if any(now.fan_rpm) else 0
+    chosen = machine.settings.fan_percent
+    duty = round(chosen) if chosen is not None else 72 if any(now.fan_rpm) else 0
     return [(at, each, duty) for at, each in enumerate(rpm)]
 
 
@@ -160,7 +167,7 @@ def _tunerstatus(machine: Machine, now: Snapshot) -> Sections:
             "ApproximatePowerConsumptionWatt": watts(now) // machine.model.boards,
             "HashchainIndex": connector(machine, at),
             "Iteration": 0,
-            "PowerLimitWatt": LIMIT_W // machine.model.boards,
+            "PowerLimitWatt": limit_w(machine) // machine.model.boards,
             "Status": _chain_status(machine, at),
             "TunerRunning": not asleep(machine),
         }
@@ -170,7 +177,7 @@ def _tunerstatus(machine: Machine, now: Snapshot) -> Sections:
         "ApproximateChainPowerConsumption": round(watts(now) * 0.95),
         "ApproximateMinerPowerConsumption": watts(now),
         "DynamicPowerScaling": "Disabled",
-        "PowerLimit": LIMIT_W,
+        "PowerLimit": limit_w(machine),
         "TunerChainStatus": chains,
     }
     return 203, "Tuner Status", {"TUNERSTATUS": [row]}
@@ -230,12 +237,12 @@ def tree(machine: Machine, now: Snapshot) -> Row:
             "childSolvers": boards,
         },
         "fans": [{"name": f"{at}", "rpm": r, "speed": d} for at, r, d in fan_rows(machine, now)],
-        "summary": {"power": {"limitW": LIMIT_W, "approxConsumptionW": watts(now)}},
-        "poolGroups": [{"name": "default", "pools": _graph_pools(machine, now)}],
+        "summary": {"power": {"limitW": limit_w(machine), "approxConsumptionW": watts(now)}},
+        "poolGroups": [{"name": "farm", "pools": _graph_pools(machine, now)}],
     }
     bos = {
         "hostname": machine.hostname,
-        "faultLight": False,
+        "faultLight": machine.settings.locating,
         "info": {"version": {"full": version_of(machine)}},
         "uptime": {"durationS": now.uptime_s + BOOT_S},
     }
