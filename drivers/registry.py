@@ -179,6 +179,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "Bitaxe AxeOS and NerdAxe",
         (page("AxeOS"), page("ASICModel", "/api/system/info")),
+        control=Control.DOCUMENTED,
     ),
     "elphapex": Spec(
         "drivers.asic.elphapex.driver:Elphapex",
@@ -207,6 +208,7 @@ DRIVERS: dict[str, Spec] = {
             page("VolcMiner", "/cgi-bin/get_system_info.cgi"),
             page("lackminer", "/cgi-bin/get_system_info.cgi"),
         ),
+        control=Control.DOCUMENTED,
     ),
     "iceriver": Spec(
         "drivers.asic.iceriver.driver:Iceriver",

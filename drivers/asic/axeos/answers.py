@@ -92,6 +92,7 @@ def parse(
         # constant to what their regulator gives out. Neither sees the wall side of the adapter.
         power_source=None if power_w is None else PowerSource.REPORTED,
         uptime_s=number(info.get("uptimeSeconds")),
+        temp_target_c=degrees(info.get("temptarget")),
         chip_temp_max_c=board.chip_temp_c,
         shares_accepted=counted(info.get("sharesAccepted")),
         shares_rejected=counted(info.get("sharesRejected")),

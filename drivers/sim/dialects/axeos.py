@@ -7,6 +7,7 @@ Source: ESP-Miner's `system_api_json.c` and `http_server.c`, NerdQAxe's `handler
 
 from __future__ import annotations
 
+from drivers.sim.dialects.axeos_orders import PLACES, told
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
@@ -27,6 +28,7 @@ def _works(machine: Machine) -> bool:
 def info(machine: Machine, now: Snapshot) -> Row:
     """`/api/system/info`: rates in GH/s, voltages in mV, currents in mA."""
     volts = float(machine.model.extra["volts"])
+    held = machine.settings.fan_percent
     row: Row = {
         "power": round(now.power_w, 4),
         "voltage": volts * 1000,
@@ -45,7 +47,8 @@ def info(machine: Machine, now: Snapshot) -> Row:
         "sharesRejected": now.rejected,
         "uptimeSeconds": now.uptime_s,
         "version": machine.model.firmware,
-        "fanspeed": 45,
+        "fanspeed": 45 if held is None else round(held),
+        "autofanspeed": int(held is None),
         "fanrpm": now.fan_rpm[0],
         **_pools(machine),
     }
@@ -58,8 +61,13 @@ def _rate(machine: Machine, now: Snapshot) -> float:
 
 def _pools(machine: Machine) -> Row:
     row: Row = {}
-    for prefix, pool in zip(("stratum", "fallbackStratum"), machine.pools, strict=False):
-        row |= {f"{prefix}URL": pool.host, f"{prefix}Port": 3333, f"{prefix}User": pool.user}
+    for at, prefix in enumerate(PLACES):
+        pool = machine.pools[at] if at < len(machine.pools) else None
+        row |= {
+            f"{prefix}URL": pool.host if pool else "",
+            f"{prefix}Port": int(pool.url.rpartition(":")[2]) if pool else 0,
+            f"{prefix}User": pool.user if pool else "",
+        }
     return row
 
 
@@ -74,6 +82,7 @@ def _new(machine: Machine, now: Snapshot) -> Row:
         "poolDifficulty": machine.traits.share_difficulty,
         "isUsingFallbackStratum": 0,
         "poolConnectionInfo": "IPv4" if machine.pool_alive else "Not connected",
+        "temptarget": machine.settings.temp_target_c or 60,
         "miningPaused": machine.condition is Condition.SLEEPING,
         "overheat_mode": 0,
         "boardVersion": machine.model.extra["board"],
@@ -143,7 +152,7 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     if ask.path in {"/", "/index.html"}:
         return html_page(FRONT_PAGE)
     if ask.method != "GET":
-        return NOT_FOUND
+        return told(machine, ask, now.now, _age(machine))
     if ask.path == "/api/system/info":
         return json_page(info(machine, now))
     if ask.path == "/api/system/asic" and _age(machine) != "old":
