@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from drivers.actions import Answer, Receipt
+from drivers.actions import Answer, Expectation, Receipt
 from drivers.api import Clock, Memory
 from drivers.asic.effects import pools_are
 from drivers.asic.unfinished import Note, begin, finish
@@ -64,25 +64,42 @@ class Stored:
         """
         if not 0 < len(wanted) <= places:
             raise OutOfRange(f"a list of {len(wanted)} pools", f"1 to {places} pools")
+        found = await self._sound(shown)
+        shows = pools_are(wanted, self._until_s, look_after_s=self._look_after_s)
+        return await self._noted(found, wanted, shows)
+
+    async def keep(
+        self, change: Callable[[Any], Any], expectation: Expectation, *, shown: int
+    ) -> Receipt:
+        """Store something else that is stored with the list, and the list as it is."""
+        found = await self._sound(shown)
+        changed = Found(found.pools, change(found.whole))
+        return await self._noted(changed, found.pools, expectation)
+
+    async def _sound(self, shown: int) -> Found:
         found = await self._look()
-        before = found.pools
-        if shown and not before:
+        if shown and not found.pools:
             raise Refused(None, "it works with pools and has stored none: it may be booting")
-        if _is_hidden(before):
+        if _is_hidden(found.pools):
             raise Refused(None, "it hides its pools' passwords: written back, they would be stars")
+        return found
+
+    async def _noted(
+        self, found: Found, wanted: Sequence[PoolSetting], expectation: Expectation
+    ) -> Receipt:
         note = Note(
-            action="set_pools",
+            action="store",
             at=self._clock.now(),
-            pools_before=before,
+            pools_before=found.pools,
             pools_after=tuple(wanted),
         )
         await begin(self._memory, note)
         try:
-            receipt = await self._order(found.whole, wanted)
+            receipt = await ordered(self._write(found.whole, wanted), expectation)
         except DriverError:
             await finish(self._memory)
             raise
-        return await self._seen(receipt, before, wanted)
+        return await self._seen(receipt, found.pools, wanted)
 
     async def recover(self, note: Note) -> Receipt:
         """Put the old list back where none is left; raises where that fails."""
@@ -93,15 +110,12 @@ class Stored:
             expectation=pools_are(pools, self._until_s) if pools else None,
         )
         if not pools and note.pools_before:
-            receipt = await self._order(whole, note.pools_before)
+            expectation = pools_are(note.pools_before, self._until_s)
+            receipt = await ordered(self._write(whole, note.pools_before), expectation)
             if not (await self._look()).pools:
                 raise Refused(None, "its list of pools stays empty")
         await finish(self._memory)
         return receipt
-
-    async def _order(self, whole: Any, pools: Sequence[PoolSetting]) -> Receipt:
-        shown = pools_are(pools, self._until_s, look_after_s=self._look_after_s)
-        return await ordered(self._write(whole, pools), shown)
 
     async def _seen(
         self, receipt: Receipt, before: Sequence[PoolSetting], wanted: Sequence[PoolSetting]

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from drivers.asic import parts
 from drivers.asic.antminer.boards import board_faults, fans, numbered_boards
@@ -63,6 +65,10 @@ _MODE_KEYS = ("bitmain-work-mode", "miner-mode", "runmode")
 _MODES = {0: "normal", 1: "sleep", -1: "sleep"}
 """1 as on the machines it was built after; -1 is what a public client writes to a VolcMiner's
 `runmode` to stop it. Neither was recorded: unverified."""
+
+
+SLEEP, NORMAL = "-1", "0"
+"""What a public client writes to a VolcMiner's `runmode` to stop it, and to start it again."""
 
 
 class Page(NamedTuple):
@@ -174,6 +180,21 @@ def parse(
         missing=(*missing(report), *lacking),
     )
     return Sample(reading, _fingerprint(report, reading))
+
+
+def with_pages(sample: Sample, config: Page | None, locating: bool | None) -> Sample:
+    """The same reading with mode and light, for machines that are read from their status page."""
+    reading = cast("MinerReading", sample.reading)
+    mode = config.mode if config else None
+    named = None if mode is None else _MODES.get(mode, str(mode))
+    sleeps = named == "sleep" and not reading.hashrate_ths
+    reading = msgspec.structs.replace(
+        reading,
+        state=State.SLEEPING if sleeps else reading.state,
+        mode=named,
+        locating=locating,
+    )
+    return Sample(reading, sample.fingerprint)
 
 
 def _rate(body: Row, keys: tuple[tuple[str, float | None], ...], make: Make) -> float | None:

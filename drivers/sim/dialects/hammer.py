@@ -2,7 +2,8 @@
 
 After recordings of a Hammer D10 and public descriptions of a VolcMiner D1: `summary` repeats the
 rejected shares as accepted ones, places without a board say 0, rates are words, and the status
-page of the VolcMiner writes objects in quotation marks and groups digits.
+page of the VolcMiner writes objects in quotation marks and groups digits. What is written is in
+`hammer_orders`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ import msgspec
 
 from drivers.sim.answers import Asked, Command, Dialect, reply_to
 from drivers.sim.dialects import bitmain
+from drivers.sim.dialects.hammer_orders import (
+    configuration,
+    configuration_v1,
+    is_volcminer,
+    write,
+)
 from drivers.sim.dialects.rows import WRITES, Answer, difficulty, per_minute, pool_row
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, json_page
-from drivers.sim.machine import Condition, Machine
+from drivers.sim.machine import Machine
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 
@@ -118,13 +125,8 @@ def _system_info(machine: Machine, now: Snapshot) -> Row:
     }
 
 
-def _config(machine: Machine, now: Snapshot) -> Row:
-    sleeps = machine.condition is Condition.SLEEPING
-    return {"pools": [], "bitmain-work-mode": "1" if sleeps else "0"}
-
-
 def _blink(machine: Machine, now: Snapshot) -> Row:
-    return {"blink": False}
+    return {"blink": machine.settings.locating}
 
 
 def _grouped(value: float) -> str:
@@ -178,7 +180,7 @@ def _encoded(value: object) -> str:
 
 PAGES = {
     "/cgi-bin/get_system_info.cgi": _system_info,
-    "/cgi-bin/get_miner_conf.cgi": _config,
+    "/cgi-bin/get_miner_conf.cgi": configuration,
     "/cgi-bin/get_blink_status.cgi": _blink,
 }
 
@@ -187,10 +189,17 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     """A page, for a client that has shown its password."""
     if ask.path == "/":
         return Page(HTTPStatus.OK, bitmain.FRONT_PAGE)
-    if ask.path == "/cgi-bin/get_miner_statusV1.cgi":
-        return Page(HTTPStatus.OK, _status(machine, now), "application/json")
-    made = PAGES.get(ask.path)
+    if ask.method == "POST":
+        return write(machine, ask, now)
+    loose = _LOOSE.get(ask.path) if is_volcminer(machine) else None
+    if loose is not None:
+        return Page(HTTPStatus.OK, loose(machine, now), "application/json")
+    made = None if is_volcminer(machine) and "blink" in ask.path else PAGES.get(ask.path)
     return json_page(made(machine, now)) if made else NOT_FOUND
 
 
+_LOOSE = {
+    "/cgi-bin/get_miner_statusV1.cgi": _status,
+    "/cgi-bin/get_miner_confV1.cgi": configuration_v1,
+}
 FACE = Face(rpc=partial(reply_to, DIALECT), web=Web(page, realm="blackMiner Configuration"))
