@@ -132,9 +132,10 @@ class Machine:
         """What the machine shows at a moment, in the condition that it is in."""
         if self._pending:
             self.settle(now)
-        running = snapshot(self.traits, self.boot_at, now)
+        running = snapshot(self.traits, self.boot_at, now, self.pace)
         if self.condition in (Condition.SLEEPING, Condition.NO_POOL) or not self.pools:
-            stopped = snapshot(self.traits, self.boot_at, max(self.stopped_at, self.boot_at))
+            stopped_at = max(self.stopped_at, self.boot_at)
+            stopped = snapshot(self.traits, self.boot_at, stopped_at, self.pace)
             return resting(running, stopped, self.model.standby_w)
         share = self.share * self._ramped(now)
         if share != 1.0:
@@ -144,8 +145,7 @@ class Machine:
         return running
 
     def _ramped(self, now: float) -> float:
-        since_s = now - self.woke_at
-        return ramp(since_s / self.pace) if self.pace else float(since_s >= 0)
+        return ramp(now - self.woke_at, self.pace)
 
     def become(self, condition: Condition, now: float) -> None:
         """Change what the machine is doing, from this moment on."""

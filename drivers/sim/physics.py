@@ -65,29 +65,32 @@ def noise(key: int, step: int) -> float:
     return (x ^ (x >> 31)) / 2**63 - 1.0
 
 
-def ramp(uptime_s: float) -> float:
-    """Share of full clock this long after boot, 0 to 1."""
-    return min(1.0, max(0.0, (uptime_s - WARMUP_S) / RAMP_S))
+def ramp(uptime_s: float, pace: float = 1.0) -> float:
+    """Share of full clock this long after boot, 0 to 1; `pace` is a factor on the times."""
+    if not pace:
+        return 1.0
+    return min(1.0, max(0.0, (uptime_s / pace - WARMUP_S) / RAMP_S))
 
 
-def full_seconds(uptime_s: float) -> float:
+def full_seconds(uptime_s: float, pace: float = 1.0) -> float:
     """The integral of `ramp`: how long full clock would have taken for the same work."""
-    ramped_s = max(0.0, uptime_s - WARMUP_S)
-    return ramped_s * ramped_s / (2 * RAMP_S) if ramped_s < RAMP_S else ramped_s - RAMP_S / 2
+    ramped_s = max(0.0, uptime_s - WARMUP_S * pace)
+    ramp_s = RAMP_S * pace
+    return ramped_s * ramped_s / (2 * ramp_s) if ramped_s < ramp_s else ramped_s - ramp_s / 2
 
 
-def total_gigahashes(traits: Traits, uptime_s: float) -> float:
+def total_gigahashes(traits: Traits, uptime_s: float, pace: float = 1.0) -> float:
     """Work since boot; never shrinks, for its derivative is `rate_ghs`, which is >= 0."""
-    seconds = full_seconds(uptime_s)
+    seconds = full_seconds(uptime_s, pace)
     turn = math.tau / WOBBLE_PERIOD_S
     wobble_s = WOBBLE / turn * (math.cos(traits.phase) - math.cos(turn * seconds + traits.phase))
     return traits.full_ghs * (seconds + wobble_s)
 
 
-def rate_ghs(traits: Traits, uptime_s: float) -> float:
+def rate_ghs(traits: Traits, uptime_s: float, pace: float = 1.0) -> float:
     """Hashrate without noise."""
-    angle = math.tau / WOBBLE_PERIOD_S * full_seconds(uptime_s) + traits.phase
-    return traits.full_ghs * ramp(uptime_s) * (1 + WOBBLE * math.sin(angle))
+    angle = math.tau / WOBBLE_PERIOD_S * full_seconds(uptime_s, pace) + traits.phase
+    return traits.full_ghs * ramp(uptime_s, pace) * (1 + WOBBLE * math.sin(angle))
 
 
 def inlet_temp_c(traits: Traits, now: float) -> float:
@@ -96,16 +99,16 @@ def inlet_temp_c(traits: Traits, now: float) -> float:
     return 22.0 + swing_c + traits.inlet_offset_c
 
 
-def snapshot(traits: Traits, boot_at: float, now: float) -> Snapshot:
+def snapshot(traits: Traits, boot_at: float, now: float, pace: float = 1.0) -> Snapshot:
     """The machine that booted at `boot_at`, as it is at `now`."""
     uptime_s = max(0.0, now - boot_at)
     # Milliseconds: two answers that are not given at once can be told apart.
     tick = int(now * 1000)
-    total_gh = total_gigahashes(traits, uptime_s)
-    load = ramp(uptime_s)
-    ghs = rate_ghs(traits, uptime_s) * (1 + 0.012 * noise(traits.key, tick))
+    total_gh = total_gigahashes(traits, uptime_s, pace)
+    load = ramp(uptime_s, pace)
+    ghs = rate_ghs(traits, uptime_s, pace) * (1 + 0.012 * noise(traits.key, tick))
     window_s = min(uptime_s, 1800.0)
-    past_gh = total_gigahashes(traits, uptime_s - window_s)
+    past_gh = total_gigahashes(traits, uptime_s - window_s, pace)
     inlet_c = inlet_temp_c(traits, now)
     board_c = _board_temps(traits, inlet_c, load, int(now // 10))
     shares = total_gh / (traits.share_difficulty * 4.294967296)
