@@ -9,12 +9,17 @@ public recording is from, answer everything: so it is tried without one too (unv
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import msgspec
 
+from drivers.actions import Expectation, Latency, Receipt
 from drivers.api import Context, Credential, Endpoint
+from drivers.asic.proto import orders
 from drivers.asic.proto.answers import parse, words_of
 from drivers.asic.proto.build import Slow, parse_hardware, parse_identity, parse_target
+from drivers.capabilities import PoolSetting
 from drivers.errors import AccessDenied, DriverError
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import Report
@@ -37,6 +42,7 @@ class Proto:
     """A Proto Rig."""
 
     __slots__ = ("_barred", "_client", "_context", "_id", "_provisional_id", "_slow", "_tokens")
+    latencies: ClassVar[Mapping[str, Latency]] = orders.LATENCIES
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._context = context
@@ -91,6 +97,50 @@ class Proto:
                 msgspec.json.encode(tokens),
             )
         self._client.forget()
+
+    def refresh(self) -> None:
+        """Ask for the slow pages anew next time."""
+        self._slow = None
+
+    # --- actions -----------------------------------------------------------------------------
+
+    async def keep_ready(self) -> float:
+        """Use the token, or get one."""
+        await self._client.json(TARGET, self._deadline())
+        return orders.READY_S
+
+    async def pause(self) -> Receipt:
+        """Boards go off, the control board stays."""
+        return await self._post("/mining/stop", orders.ASLEEP)
+
+    async def resume(self) -> Receipt:
+        """Boards go on."""
+        return await self._post("/mining/start", orders.AWAKE)
+
+    async def reboot(self) -> Receipt:
+        """The whole rig."""
+        return await self._post("/system/reboot", orders.BOOTED)
+
+    async def limit_power(self, limit_w: float) -> Receipt:
+        """The power target."""
+        return await orders.limit_power(self._client, self._context.clock, limit_w)
+
+    async def set_mode(self, mode: str) -> Receipt:
+        """The highest rate or the best efficiency."""
+        return await orders.set_mode(self._client, self._context.clock, mode)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """The whole list at once."""
+        return await orders.set_pools(self._client, self._context.clock, pools)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Until it is switched off: no time is given with it."""
+        return await orders.locate(self._client, self._context.clock, on)
+
+    async def _post(self, path: str, expectation: Expectation) -> Receipt:
+        return await orders.post(self._client, self._context.clock, path, expectation)
+
+    # --- what a poll asks --------------------------------------------------------------------
 
     def _deadline(self) -> Deadline:
         return Deadline(self._context.clock, self._context.deadline_s)

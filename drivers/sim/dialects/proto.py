@@ -10,6 +10,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from drivers.sim.dialects.proto_orders import LIMITS_W, hashes_alone, target_w, write
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
@@ -19,7 +20,6 @@ BASE = "/api/v1"
 SUPPLIES = 2
 EFFICIENCY = 0.945
 SESSION_S = 3600.0
-LIMITS_W = (400, 3600)
 FRONT_PAGE = "<html><head><title>Proto OS</title></head><body></body></html>"
 _STATUS = {
     Condition.RUNNING: "Mining",
@@ -64,18 +64,23 @@ def hardware(machine: Machine, ask: Ask, now: Snapshot) -> Row:
     return {"hardware-info": {"cb-info": board, "hashboards-info": boards}}
 
 
+def _status(machine: Machine, now: Snapshot) -> str:
+    starting = machine.condition is Condition.RUNNING and not now.ghs_5s
+    return "PoweringOn" if starting and machine.pools else _STATUS[machine.condition]
+
+
 def mining(machine: Machine, ask: Ask, now: Snapshot) -> Row:
     """`/mining`: rates in GH/s."""
     alive = [at for at in range(machine.model.boards) if machine.chips_at(at) and now.ghs_5s]
     found = {
-        "status": _STATUS[machine.condition],
+        "status": _status(machine, now),
         "reboot_uptime_s": now.uptime_s,
         "mining_uptime_s": now.uptime_s,
         "hashrate_ghs": round(now.ghs_5s, 2),
         "average_hashrate_ghs": round(now.ghs_av, 2),
         "ideal_hashrate_ghs": round(machine.full_ghs, 2),
         "power_usage_watts": round(now.power_w * EFFICIENCY, 2),
-        "power_target_watts": LIMITS_W[1],
+        "power_target_watts": target_w(machine),
         "power_efficiency_jth": round(now.power_w / now.ghs_5s * 1000, 3) if now.ghs_5s else 0,
         "hw_errors": now.hw_errors,
         "hashboards_installed": machine.model.boards,
@@ -87,10 +92,11 @@ def mining(machine: Machine, ask: Ask, now: Snapshot) -> Row:
 def target(machine: Machine, ask: Ask, now: Snapshot) -> Row:
     """`/mining/target`."""
     return {
-        "power_target_watts": LIMITS_W[1],
+        "power_target_watts": target_w(machine),
         "power_target_min_watts": LIMITS_W[0],
         "power_target_max_watts": LIMITS_W[1],
-        "performance_mode": "MaximumHashrate",
+        "performance_mode": machine.settings.mode or "MaximumHashrate",
+        "hash_on_disconnect": hashes_alone(machine),
     }
 
 
@@ -186,8 +192,14 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     """A page of the rig."""
     if ask.path == "/":
         return html_page(FRONT_PAGE)
-    if ask.method == "POST":
+    if ask.method == "POST" and ask.path.startswith(f"{BASE}/auth/"):
         return _post(machine, ask, now)
+    if ask.method != "GET":
+        return (
+            write(machine, ask, now, ask.path.removeprefix(BASE))
+            if _let_in(machine, ask, now)
+            else _NO_TOKEN
+        )
     made = _OPEN.get(ask.path)
     if made is None and ask.path in _CLOSED:
         if not _let_in(machine, ask, now):
