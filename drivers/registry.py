@@ -136,6 +136,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "Auradine Teraflux",
         (says("GCMINER"), says("FLUXOS"), page("Miner UI")),
+        control=Control.DOCUMENTED,
     ),
     "avalon": Spec(
         "drivers.asic.avalon.driver:Avalon",
@@ -221,6 +222,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "Proto Rig",
         (page("Proto OS"), page('"cb_sn"', "/api/v1/system")),
+        control=Control.DOCUMENTED,
     ),
     "antminer": Spec(
         "drivers.asic.antminer.driver:Antminer",
