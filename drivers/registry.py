@@ -163,6 +163,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "Innosilicon",
         (says("INNOMINER"), page("DragonMint"), page('"type"', "/api/type")),
+        control=Control.DOCUMENTED,
     ),
     "epic": Spec(
         "drivers.asic.epic.driver:Epic",

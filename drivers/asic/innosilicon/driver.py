@@ -6,14 +6,18 @@ error. So they are asked when identifying, and for errors and mode every five mi
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
 import msgspec
 
+from drivers.actions import Expectation, Latency, Receipt
 from drivers.api import Context, Credential, Endpoint
 from drivers.asic.cgminer import COMMANDS, NAMING_COMMANDS
+from drivers.asic.effects import restarted
 from drivers.asic.fields import text
+from drivers.asic.innosilicon import orders
 from drivers.asic.innosilicon.answers import (
     ALL_PAGE,
     ERROR_PAGE,
@@ -29,6 +33,9 @@ from drivers.asic.innosilicon.answers import (
     with_duty,
 )
 from drivers.asic.kept import Kept
+from drivers.asic.stored_pools import Found, Stored
+from drivers.asic.unfinished import under_way
+from drivers.capabilities import PoolSetting
 from drivers.errors import (
     AccessDenied,
     BadReply,
@@ -42,6 +49,7 @@ from drivers.errors import (
 from drivers.model import Identity, MinerReading, Sample
 from drivers.wire.cgminer import CgminerRpc, Report
 from drivers.wire.deadline import Deadline
+from drivers.wire.ordering import ordered
 from drivers.wire.pages import Pass, WebClient
 
 FACTORY = (Credential("admin", "admin"),)
@@ -112,6 +120,70 @@ class Innosilicon:
 
     async def close(self) -> None:
         """Nothing is held: the pages know no way to end a session."""
+
+    # --- orders --------------------------------------------------------------------------
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """The same for all types."""
+        return orders.LATENCIES
+
+    def refresh(self) -> None:
+        """Mode, watts and error are asked for with the next reading."""
+        self._details = None
+
+    async def restart_mining(self) -> Receipt:
+        """Start the mining program anew: its uptime is what readings show."""
+        shown = restarted(orders.RESTARTED_S, look_after_s=orders.RESTARTING_S)
+        return await self._order(orders.RESTART_PAGE, shown)
+
+    async def reboot(self) -> Receipt:
+        """Boot the whole machine."""
+        shown = restarted(orders.BOOTED_S, look_after_s=orders.BOOTING_S)
+        return await self._order(orders.REBOOT_PAGE, shown)
+
+    async def factory_reset(self) -> Receipt:
+        """Forget every setting, the network's too: no reading is sure to find it again."""
+        return await self._order(orders.RESET_PAGE, None)
+
+    async def set_pools(self, wanted: Sequence[PoolSetting]) -> Receipt:
+        """All at once; the mining program starts anew."""
+        shown = len(cast("MinerReading", (await self.read()).reading).pools)
+        return await self._stored().replace(wanted, places=orders.PLACES, shown=shown)
+
+    async def recover(self) -> Receipt | None:
+        """Put back the pools that a write may have lost."""
+        note = under_way(self._context.memory)
+        return None if note is None else await self._stored().recover(note)
+
+    def _stored(self) -> Stored:
+        return Stored(
+            self._context.clock,
+            self._context.memory,
+            self._look,
+            self._store,
+            look_after_s=orders.RESTARTING_S,
+            until_s=orders.POOLS_S,
+        )
+
+    async def _look(self) -> Found:
+        try:
+            return orders.stored_in(await self._page(orders.POOLS_PAGE, self._act_deadline()))
+        except BadReply:
+            raise BadReply("the configured pools cannot be read") from None  # with passwords
+
+    async def _store(self, _: Any, pools: Sequence[PoolSetting]) -> str:
+        form = orders.form_of(pools)
+        return await orders.post(self._web, orders.UPDATE_PAGE, form, self._act_deadline())
+
+    async def _order(self, path: str, expectation: Expectation | None) -> Receipt:
+        await self._page(TYPE_PAGE, self._act_deadline())  # so that the token is a good one
+        return await ordered(orders.post(self._web, path, {}, self._act_deadline()), expectation)
+
+    def _act_deadline(self) -> Deadline:
+        return Deadline(self._context.clock, orders.ACT_S)
+
+    # --- asking --------------------------------------------------------------------------
 
     async def _read_pages(self, error: DriverError, now: float, deadline: Deadline) -> Sample:
         pages, errors = await self._pages((SUMMARY_PAGE, ALL_PAGE, ERROR_PAGE), deadline)

@@ -1,7 +1,8 @@
 """Innosilicon: a cgminer of its own on port 4028, and pages that hand its answers on.
 
 The pages want the token that `/api/auth` gives for a form; a token that ended is told in a page
-of status 200. With `pages_only` in its `extra` a machine keeps port 4028 to itself.
+of status 200. With `pages_only` in its `extra` a machine keeps port 4028 to itself. Orders are in
+`innosilicon_orders`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from drivers.sim.answers import Asked, Command, Dialect, Reply, reply_to
 from drivers.sim.dialects.classic import device, pool, pools_of
+from drivers.sim.dialects.innosilicon_orders import configured_pools, write
 from drivers.sim.dialects.rows import CGMINER, WRITES, Answer, summary_row
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
@@ -106,9 +108,10 @@ def _page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
         "/api/getAll": _everything,
         "/api/summary": _whole_summary,
         "/api/getErrorDetail": _error,
+        "/api/pools": configured_pools,
     }
     found = pages.get(ask.path)
-    return json_page({"success": True} | found(machine, now)) if found else NOT_FOUND
+    return json_page({"success": True} | found(machine, now)) if found else write(machine, ask, now)
 
 
 def _login(machine: Machine, ask: Ask, now: Snapshot) -> Page:
@@ -148,7 +151,9 @@ def _everything(machine: Machine, now: Snapshot) -> Row:
         }
         for at, ghs in enumerate(now.board_ghs)
     ]
-    pools = [{"url": each.url, "user": each.user, "password": "x"} for each in machine.pools]
+    pools = [
+        {"url": each.url, "user": each.user, "password": each.password} for each in machine.pools
+    ]
     found = {
         "chain": chain,
         "fansSpeed": DUTY_PERCENT if any(now.fan_rpm) else 0,
