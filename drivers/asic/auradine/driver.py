@@ -9,13 +9,16 @@ machines whose port 4028 is closed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from drivers.actions import Latency, Receipt
 from drivers.api import Context, Credential, Endpoint
 from drivers.asic.aside import Aside, Slow, SlowPages
 from drivers.asic.auradine.answers import parse, parse_identity, uptime_of, words_of
+from drivers.asic.auradine.orders import LATENCIES, NOTHING, Orders
 from drivers.asic.auradine.pages import (
     read_fans,
     read_frequencies,
@@ -26,6 +29,7 @@ from drivers.asic.auradine.pages import (
     read_temperatures,
 )
 from drivers.asic.cgminer import ask_version, missing
+from drivers.capabilities import PoolSetting
 from drivers.errors import AccessDenied, BadReply, DriverError, NoResources, Refused, Unsupported
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import CgminerRpc, Report, checked
@@ -53,7 +57,10 @@ _ENDED = ("TOKEN", "SESSION", "EXPIRED", "UNAUTHORIZED")
 class Auradine:
     """An Auradine miner."""
 
-    __slots__ = ("_chips", "_chips_at", "_context", "_endpoint", "_id", "_rpc", "_side", "_slow")
+    __slots__ = (
+        *("_chips", "_chips_at", "_context", "_endpoint", "_id", "_latencies"),
+        *("_rpc", "_side", "_slow"),
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
@@ -68,6 +75,7 @@ class Auradine:
         )
         self._slow = SlowPages(self._page, SLOW_PAGES)
         self._id = endpoint.provisional_id
+        self._latencies = LATENCIES
         self._chips: dict[str, Any] = {}
         self._chips_at: float | None = None
 
@@ -86,8 +94,8 @@ class Auradine:
             problems.append(error)
         if not version and not page:
             raise problems[0]
-        self._slow.forget()
-        self._chips_at = None
+        self.refresh()
+        self._latencies = LATENCIES if page else NOTHING
         identity = parse_identity(version, page, self._endpoint.provisional_id)
         self._id = identity.id
         return identity
@@ -108,6 +116,59 @@ class Auradine:
     async def close(self) -> None:
         """A token ends by itself; the API knows no way to give it back."""
         self._side.forget()
+
+    # --- orders ----------------------------------------------------------------------------
+
+    @property
+    def latencies(self) -> Mapping[str, Latency]:
+        """Nothing where no token opens: port 4028 takes no orders."""
+        return self._latencies
+
+    def refresh(self) -> None:
+        """Ask every page anew."""
+        self._slow.forget()
+        self._chips_at = None
+
+    async def pause(self) -> Receipt:
+        """Sleep."""
+        return await self._orders().pause()
+
+    async def resume(self) -> Receipt:
+        """Sleep no more."""
+        return await self._orders().resume()
+
+    async def restart_mining(self) -> Receipt:
+        """Start the mining program anew."""
+        return await self._orders().restart_mining()
+
+    async def reboot(self) -> Receipt:
+        """Boot the whole machine."""
+        return await self._orders().reboot()
+
+    async def limit_power(self, limit_w: float) -> Receipt:
+        """The power that the mode `custom` aims at."""
+        return await self._orders().limit_power(limit_w)
+
+    async def set_mode(self, mode: str) -> Receipt:
+        """One of eco, normal, turbo."""
+        return await self._orders().set_mode(mode)
+
+    async def set_pools(self, pools: Sequence[PoolSetting]) -> Receipt:
+        """Replace the pools."""
+        return await self._orders().set_pools(pools)
+
+    async def locate(self, *, on: bool) -> Receipt:
+        """Blink."""
+        return await self._orders().locate(on=on)
+
+    async def factory_reset(self) -> Receipt:
+        """Put every setting back."""
+        return await self._orders().factory_reset()
+
+    def _orders(self) -> Orders:
+        return Orders(self._side, self._page, self._context.clock)
+
+    # --- inside ----------------------------------------------------------------------------
 
     def _deadline(self) -> Deadline:
         return Deadline(self._context.clock, self._context.deadline_s)

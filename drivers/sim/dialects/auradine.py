@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 from drivers.sim.answers import Asked, Command, Dialect, reply_to
+from drivers.sim.dialects.auradine_orders import frame, led, mode, obey
 from drivers.sim.dialects.rows import Answer, difficulty, per_minute, pool_row
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, json_page
 from drivers.sim.machine import Condition, Machine
@@ -118,14 +118,6 @@ def _ipreport(machine: Machine, now: Snapshot) -> list[Row]:
     ]
 
 
-def _mode(machine: Machine, now: Snapshot) -> list[Row]:
-    sleeps = machine.condition is Condition.SLEEPING
-    target_w = round(machine.full_ghs / 1000 * machine.model.efficiency_j_th)
-    return [
-        {"Mode": "custom", "Tune": "power", "Power": target_w, "Sleep": "on" if sleeps else "off"}
-    ]
-
-
 def _psu(machine: Machine, now: Snapshot) -> list[Row]:
     output_w = 0.0 if machine.condition is Condition.SLEEPING else now.power_w * SUPPLY_EFFICIENCY
     return [
@@ -177,39 +169,29 @@ def _frequency(machine: Machine, now: Snapshot) -> list[Row]:
     ]
 
 
-def _led(machine: Machine, now: Snapshot) -> list[Row]:
-    return [{"Code": 2, "LED1": 1, "LED2": 1, "Msg": "Normal"}]
-
-
 PAGES: dict[str, tuple[str, Callable[[Machine, Snapshot], list[Row]]]] = {
     "/ipreport": ("IPReport", _ipreport),
-    "/mode": ("Mode", _mode),
+    "/mode": ("Mode", mode),
     "/psu": ("PSU", _psu),
     "/fan": ("Fan", _fan),
     "/temperature": ("Temperature", _temperature),
     "/frequency": ("Frequency", _frequency),
-    "/led": ("LED", _led),
+    "/led": ("LED", led),
 }
-
-
-def _frame(machine: Machine, now: Snapshot, letter: str, message: str, **content: Any) -> Row:
-    description = machine.model.description
-    status = {"Code": 600, "Description": description, "Msg": message, "STATUS": letter}
-    return {"STATUS": [{**status, "When": int(now.now)}], **content, "id": 1}
 
 
 def _token(machine: Machine, ask: Ask, now: Snapshot) -> Page:
     wish = ask.json()
     given = (wish.get("user"), wish.get("password")) if isinstance(wish, dict) else None
     if given != machine.credential:
-        return json_page(_frame(machine, now, "E", "Invalid user or password"))
+        return json_page(frame(machine, now, "E", "Invalid user or password"))
     token = secrets.token_hex(16)
     machine.sessions = {
         name: at for name, at in machine.sessions.items() if now.now - at < TOKEN_LIFE_S
     }
     machine.sessions[token] = now.now
     row = {"Name": "token", "Token": token, "When": int(now.now)}
-    return json_page(_frame(machine, now, "S", "Token", Token=[row]))
+    return json_page(frame(machine, now, "S", "Token", Token=[row]))
 
 
 def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
@@ -218,11 +200,13 @@ def page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
         return _token(machine, ask, now)
     since = machine.sessions.get(ask.headers.get("token", ""))
     if since is None or now.now - since >= TOKEN_LIFE_S:
-        return json_page(_frame(machine, now, "E", "Token expired"), status=HTTPStatus.UNAUTHORIZED)
+        return json_page(frame(machine, now, "E", "Token expired"), status=HTTPStatus.UNAUTHORIZED)
+    if ask.method == "POST":
+        return obey(machine, ask.path.removeprefix("/"), ask.json(), now)
     if ask.path not in PAGES:
         return NOT_FOUND
     section, made = PAGES[ask.path]
-    return json_page(_frame(machine, now, "S", section, **{section: made(machine, now)}))
+    return json_page(frame(machine, now, "S", section, **{section: made(machine, now)}))
 
 
 def front(machine: Machine, ask: Ask, now: Snapshot) -> Page:
