@@ -196,7 +196,10 @@ async def test_a_session_of_somebody_else_is_waited_for_and_left_alone(
         assert caught.value.code == sessions.BUSY
         assert set(where.asked) == {"logon"}
         assert len(where.asked) > 2
+        with pytest.raises(Refused, match="another's session"):
+            await as_any(driver).choose_preset(lower(where))
         assert machine.sessions == {"theirs": where.clock.at}
+        assert memory_of(where).kept == {}
         asyncio.get_running_loop().call_later(0.05, machine.sessions.clear)
         outcome = await act(where, driver, "pause")
         assert outcome.verdict is Verdict.VERIFIED

@@ -132,8 +132,8 @@ async def _choose(
     expectation = shows("preset", name, PROFILED_S, look_after_s=SETTLED_S)
     if not is_managed:
         return await order(rpc, clock, expectation, "profileset", name)
-    await begin(memory, Note(action=HOLDING, at=clock.now(), before=as_json({"atm": True})))
     async with session(rpc, clock) as token:
+        await begin(memory, Note(action=HOLDING, at=clock.now(), before=as_json({"atm": True})))
         try:
             await speak(rpc, Deadline(clock, ACT_S), "atmset", token, "enabled=false")
             receipt = await ordered(
