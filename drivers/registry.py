@@ -217,6 +217,7 @@ DRIVERS: dict[str, Spec] = {
         Kind.ASIC,
         "IceRiver",
         (page("用户界面"), page('"rtpow"', "/user/userpanel?post=4")),
+        control=Control.DOCUMENTED,
     ),
     "proto": Spec(
         "drivers.asic.proto.driver:Proto",

@@ -63,8 +63,8 @@ show on a page that is read over it."""
 def parse_identity(data: Row, provisional_id: str) -> Identity:
     """Who the machine is, from its panel."""
     address = mac(data.get("mac"))
-    software = _word(data.get("softver1"))
-    model = _word(data.get("model")) or _model(software)
+    software = word(data.get("softver1"))
+    model = word(data.get("model")) or _model(software)
     return Identity(
         id=miner_id(address, None, provisional_id),
         kind=Kind.ASIC,
@@ -73,12 +73,13 @@ def parse_identity(data: Row, provisional_id: str) -> Identity:
         firmware="stock",
         firmware_version=software,
         mac=address,
-        hostname=_word(data.get("host")),
-        algorithm=_word(data.get("algo")) or _ALGORITHMS.get((model or "")[:2].upper()),
+        hostname=word(data.get("host")),
+        algorithm=word(data.get("algo")) or _ALGORITHMS.get((model or "")[:2].upper()),
     )
 
 
-def _word(value: Any) -> str | None:
+def word(value: Any) -> str | None:
+    """A word that means something."""
     found = common(value)
     return None if found is None or found.lower() in _NOTHING else found
 
@@ -196,7 +197,7 @@ def _pool(row: Row) -> Pool:
     connected = row.get("connect") is True or number(row.get("connect")) == 1
     return Pool(
         url=text(row.get("addr")),
-        user=_word(row.get("user")),
+        user=word(row.get("user")),
         status="Alive" if active or connected else None,
         active=active,
         accepted=integer(row.get("accepted")),
@@ -220,7 +221,7 @@ def _faults(data: Row, boards: tuple[Board, ...]) -> tuple[Fault, ...]:
 def _fingerprint(data: Row, reading: MinerReading) -> Fingerprint:
     words = (
         mac(data.get("mac")),
-        _word(data.get("softver1")),
+        word(data.get("softver1")),
         *(p.user for p in reading.pools[:1]),
     )
     return Fingerprint(

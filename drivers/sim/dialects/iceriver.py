@@ -2,11 +2,13 @@
 
 Counts are floats, a missing word is `(null)`, all chips are listed as `false` on healthy boards,
 `tempstate` is false on healthy machines. With `session` in its `extra` a machine wants a login,
-gives a cookie for it, and shows its login page to whoever has none.
+gives a cookie for it, and shows its login page to whoever has none. What is ordered is in
+`iceriver_orders`.
 """
 
 from __future__ import annotations
 
+from drivers.sim.dialects.iceriver_orders import FAN_RATIO, write
 from drivers.sim.face import NOT_FOUND, Ask, Face, Page, Web, html_page, json_page
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.physics import Snapshot
@@ -22,12 +24,23 @@ def _page(machine: Machine, ask: Ask, now: Snapshot) -> Page:
         return html_page(_FRONT)
     if ask.path == "/user/loginpost" and asked.get("post") == "6":
         return _login(machine, asked, now)
-    if ask.path != "/user/userpanel" or asked.get("post") != "4":
+    if ask.path not in ("/user/userpanel", "/user/machineconfig"):
         return NOT_FOUND
     cookie = ask.headers.get("cookie", "").partition("=")[2]
     if machine.model.extra.get("session") and cookie not in machine.sessions:
         return html_page(_LOGIN)
-    return json_page({"error": 0, "data": _panel(machine, now), "message": ""})
+    return _inside(machine, ask, now)
+
+
+def _inside(machine: Machine, ask: Ask, now: Snapshot) -> Page:
+    asked = ask.query | ask.form
+    if ask.path == "/user/machineconfig" and asked.get("post") == "1":
+        pools = [_pool(machine, now, at) for at in range(len(machine.pools))]
+        data = {"pools": pools, "ratio": FAN_RATIO, "mode": 1.0}
+        return json_page({"error": 0, "data": data, "message": ""})
+    if ask.path == "/user/userpanel" and asked.get("post") == "4":
+        return json_page({"error": 0, "data": _panel(machine, now), "message": ""})
+    return write(machine, ask.path, asked, now)
 
 
 def _login(machine: Machine, asked: dict[str, str], now: Snapshot) -> Page:
@@ -64,7 +77,7 @@ def _panel(machine: Machine, now: Snapshot) -> Row:
         "dhcp": True,
         "gateway": "(null)",
         "dns": "",
-        "locate": False,
+        "locate": machine.settings.locating,
         "rtpow": f"{now.ghs_5s:.0f}G",
         "avgpow": f"{now.ghs_30m:.0f}G",
         "reject": 0.0,
@@ -90,7 +103,7 @@ def _pool(machine: Machine, now: Snapshot, at: int) -> Row:
         "no": at + 1.0,
         "addr": machine.pools[at].url,
         "user": machine.pools[at].user,
-        "pass": "x",
+        "pass": machine.pools[at].password,
         "connect": 1.0 if alive else -1.0,
         "diff": "140737.49 G",
         "priority": at + 1.0,
