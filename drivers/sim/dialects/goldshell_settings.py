@@ -131,7 +131,7 @@ def _new_pool(machine: Machine, found: Any, now: Snapshot) -> Page:
     if not isinstance(found, dict) or not all(map(_is_text, map(found.get, ("url", "user")))):
         return _no("pool error")
     new = Pool.of(found["url"], found["user"], str(found.get("pass", "")))
-    if len(machine.pools) >= machine.model.extra.get("pools_limit", 8):
+    if len(machine.pools) >= int(machine.model.extra.get("pools_limit", 8)):
         return _no("too many pools")
     if any((each.url, each.user) == (new.url, new.user) for each in machine.pools):
         return _no("pool exists")
