@@ -146,7 +146,7 @@ class Agent:
         for record in await self.database.devices():
             self.inventory.remember(msgspec.msgpack.decode(record, type=Known))
         self._logins = logins.load(config.credentials)
-        self.findings = Findings()
+        self.findings = Findings(lambda address: self.inventory.at(address) is not None)
         self.reach = await self._stack.enter_async_context(
             Reach(
                 config.range,

@@ -38,8 +38,10 @@ def _limit(arguments: list[str]) -> Wanted | None:
     (text,) = arguments
     if text.endswith("%"):
         return "power.throttle", {"percent": float(text[:-1])}
-    scale = 1000.0 if text.lower().endswith("kw") else 1.0
-    return "power.limit", {"watts": float(text.lower().rstrip("kw")) * scale}
+    lower = text.lower()
+    if lower.endswith("kw"):
+        return "power.limit", {"watts": float(lower[:-2]) * 1000}
+    return "power.limit", {"watts": float(lower.removesuffix("w"))}
 
 
 def _word(verb: str, key: str) -> Callable[[list[str]], Wanted | None]:

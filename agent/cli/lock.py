@@ -41,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     if lock["reason"] != arguments.reason.strip():
         raise AgentError(_sentence(lock))
     say(plain(_sentence(lock)))
+    devices = found["devices"]
+    say(f"it holds {devices} devices" if devices else "it holds no device that is known: a typo?")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -44,6 +44,13 @@ class Sent(NamedTuple):
     before: Reading
     refused: bool = False
     """By the driver before it was sent, or held back."""
+    again: bool = False
+    """Whether another try may reach the device."""
+
+
+LastWord = Callable[[], Awaitable[str | None]]
+"""Asked in the device's turn, when nothing can come in between any more: why an order is not sent
+after all, None where it is."""
 
 
 class Actor:
@@ -53,20 +60,26 @@ class Actor:
         self._poller = poller
         self._clock = clock
 
-    async def send(
-        self, device: Device, order: Order, load: Load, held_back: Callable[[], str | None]
-    ) -> Sent:
+    async def send(self, device: Device, order: Order, load: Load, last_word: LastWord) -> Sent:
         """Send an order in the device's turn; an order that sheds takes it from a reading.
 
-        `held_back` has the last word: why it is not sent after all, asked where nothing can come
-        in between any more. An order that could not be sent is sent again where that is harmless.
+        An order that could not be sent is sent again where that is harmless: out of turn in
+        between, so that something urgent can overtake it.
         """
+        pauses_s = iter(PAUSES_S if order.verb.repeatable else ())
+        while True:
+            sent = await self._send_once(device, order, load, last_word)
+            pause_s = next(pauses_s, None)
+            if not sent.again or pause_s is None:
+                return sent
+            await asyncio.sleep(pause_s)
+
+    async def _send_once(
+        self, device: Device, order: Order, load: Load, last_word: LastWord
+    ) -> Sent:
         if load is Load.SHEDS:
-            words = held_back()  # nothing overtakes it
-            if words is not None:
-                return Sent(None, words, self._last(device), refused=True)
             async with device.turn.action(Rank.URGENT):
-                return await self._call(device, order, self._last(device))
+                return await self._call(device, order, self._last(device), last_word)
         for wait_s in CONFIRMING_S:
             async with device.turn.action(Rank.ACTION):
                 try:
@@ -74,12 +87,9 @@ class Actor:
                 except IdentityMismatch as error:
                     problem: DriverError = error
                 except DriverError as error:
-                    return Sent(None, f"{type(error).__name__}: {error}", self._last(device))
+                    return _not_sent(error, self._last(device))
                 else:
-                    words = held_back()
-                    if words is not None:
-                        return Sent(None, words, before, refused=True)
-                    return await self._call(device, order, before)
+                    return await self._call(device, order, before, last_word)
             await asyncio.sleep(wait_s)  # out of turn: whoever confirms it has to speak to it
         return Sent(None, str(problem), self._last(device))
 
@@ -105,28 +115,30 @@ class Actor:
             state=State.UNKNOWN,
         )
 
-    async def _call(self, device: Device, order: Order, before: Reading) -> Sent:
-        verb = order.verb
-        for pause_s in (*PAUSES_S, None):
-            try:
-                async with asyncio.timeout(LONGEST_S):
-                    receipt = await verb.call(device.driver, order.params)
-                return Sent(receipt, receipt.words, before)
-            except Refused as error:
-                return Sent(None, str(error), before, refused=True)
-            except TimeoutError as error:
-                if not isinstance(error, DriverError):
-                    return _unheard(before, f"no end within {LONGEST_S:g} s")
-                problem: DriverError = error
-            except DriverError as error:
-                problem = error
-            except Exception:
-                log.exception("an order failed unexpectedly", extra={"device": device.id})
-                return _unheard(before, f"{DriverFault.__name__}: see the log")
-            if pause_s is None or not problem.transient or not verb.repeatable:
-                return Sent(None, f"{type(problem).__name__}: {problem}", before)
-            await asyncio.sleep(pause_s)
-        raise AssertionError("unreachable")
+    async def _call(
+        self, device: Device, order: Order, before: Reading, last_word: LastWord
+    ) -> Sent:
+        words = await last_word()
+        if words is not None:
+            return Sent(None, words, before, refused=True)
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                receipt = await order.verb.call(device.driver, order.params)
+        except Refused as error:
+            return Sent(None, str(error), before, refused=True)
+        except DriverError as error:
+            return _not_sent(error, before)
+        except TimeoutError:
+            return _unheard(before, f"no end within {LONGEST_S:g} s")
+        except Exception:
+            log.exception("an order failed unexpectedly", extra={"device": device.id})
+            return _unheard(before, f"{DriverFault.__name__}: see the log")
+        return Sent(receipt, receipt.words, before)
+
+
+def _not_sent(error: DriverError, before: Reading) -> Sent:
+    words = f"{type(error).__name__}: {error}"
+    return Sent(None, words, before, again=error.transient)
 
 
 def _unheard(before: Reading, words: str) -> Sent:

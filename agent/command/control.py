@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from agent.command.orders import Job, Order, Result
 from agent.command.policy import Policy
 from agent.command.prover import Prover
 from agent.command.recovery import RECOVER, Recovery
-from agent.command.starts import Starts
+from agent.command.starts import Spacing, Starts
 from agent.command.targets import parse, value_of
 from agent.command.verbs import VERBS
 from agent.config.schema import Control as ControlSettings
@@ -34,6 +35,7 @@ from drivers.model import Reading
 
 log = logging.getLogger("stoker.control")
 
+_PATTERN = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 SHOWN_FAILURES = 50
 """Devices that an event names, of those that did not do as ordered."""
 
@@ -83,6 +85,7 @@ class Control:
             prover=self._prover,
             drift=self._drift,
             starts=Starts[Work](settings.starts_per_minute, settings.starts_per_group_per_minute),
+            spacing=Spacing(settings.starts_per_minute, settings.starts_per_group_per_minute),
             rules=self,
             concurrency=settings.concurrency,
             clock=clock,
@@ -125,7 +128,9 @@ class Control:
         try:
             checked = msgspec.convert(params, verb.params)
         except msgspec.ValidationError as error:
-            raise AgentError(f"{verb_name}: {error}") from None
+            # A pattern helps nobody, and what was sent may be a password.
+            words = _PATTERN.sub("a plain word, without quotes, spaces or separators", str(error))
+            raise AgentError(f"{verb_name}: {words}") from None
         return Order(id=uuid.uuid4().hex, verb=verb, params=checked, who=who, target=target)
 
     def chosen(self, target: str) -> list[Device]:
@@ -185,8 +190,13 @@ class Control:
 
     # --- locks ------------------------------------------------------------------------------
 
+    def held_by(self, lock: Lock) -> int:
+        """How many devices a lock holds at this moment."""
+        return sum(map(parse(lock.scope).chooses, self._inventory))
+
     async def lock(self, scope: str, reason: str, who: str) -> Lock:
         """Lock a tag, device or address; a lock that holds already is given back as it is."""
+        scope = str(parse(scope))
         wanted = Lock(scope, who, datetime.fromtimestamp(self._clock.now(), UTC), reason)
         lock = await self.locks.put(wanted)
         if lock is wanted:
@@ -195,6 +205,7 @@ class Control:
 
     async def unlock(self, scope: str, who: str) -> Lock:
         """Lift a lock; raises `AgentError` where there is none."""
+        scope = str(parse(scope))
         lock = await self.locks.clear(scope)
         if lock is None:
             held = ", ".join(each.scope for each in self.locks) or "nothing"
@@ -211,8 +222,8 @@ class Control:
 
     # --- what happened ------------------------------------------------------------------------
 
-    def _observe(self, device: Device, reading: Reading) -> None:
-        self._prover.observe(device, reading)
+    def _observe(self, device: Device, reading: Reading, at: float) -> None:
+        self._prover.observe(device, reading, at)
         self._drift.observe(device.id, reading)
 
     def ended(self, order: Order, device: Device, result: Result) -> None:
@@ -222,7 +233,8 @@ class Control:
         words = f"{order.verb.name}: {result.verdict}: {result.words}"
         log.log(logging.DEBUG if result.verdict.good else logging.INFO, "%s", words, extra=fields)
         if order.verb is not RECOVER:
-            self._recovery.check(device.id)
+            if not self.dispatcher.is_busy(device.id):  # else it may be in the middle of a change
+                self._recovery.check(device.id)
             if order.target in (device.id, device.address):
                 self._event("action.done", words, order, device=device, result=result)
 

@@ -37,7 +37,7 @@ class Desk:
         if not reason.strip():
             raise AgentError("a lock needs a reason: who finds it must know why it is there")
         lock = await self._control.lock(scope, reason.strip(), who)
-        yield msgspec.json.encode({"lock": lock})
+        yield msgspec.json.encode({"lock": lock, "devices": self._control.held_by(lock)})
 
     async def unlock(self, scope: str, who: str) -> AsyncIterator[bytes]:
         """Lift a lock."""

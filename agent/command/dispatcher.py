@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from agent.command.drift import Drift
 from agent.command.effects import Verdict
 from agent.command.orders import Job, Order, Result, evidence
 from agent.command.prover import Prover, Shown
-from agent.command.starts import Starts
+from agent.command.starts import Spacing, Starts
 from agent.command.verbs import Load
 from agent.fleet.inventory import Device
 from drivers.actions import Answer, Watched
@@ -50,9 +51,8 @@ class Work:
         self.at = at
         self.may_start = asyncio.Event()
         self.finished = asyncio.Event()
+        self.overtaken = asyncio.Event()
         self.superseded = False
-        self.sending = False
-        """Once it is being sent it is never dropped, only what proves it."""
 
 
 class Dispatcher:
@@ -69,6 +69,7 @@ class Dispatcher:
         prover: Prover,
         drift: Drift,
         starts: Starts[Work],
+        spacing: Spacing,
         rules: Rules,
         concurrency: int,
         clock: Clock,
@@ -77,6 +78,7 @@ class Dispatcher:
         self._prover = prover
         self._drift = drift
         self._starts = starts
+        self._spacing = spacing
         self._rules = rules
         self._clock = clock
         self._shedding = Admission(concurrency)
@@ -113,7 +115,7 @@ class Dispatcher:
             work = Work(job, device, load, now)
             before = self._works.setdefault(device.id, [])
             if load is Load.SHEDS:
-                self._supersede(device.id, before)
+                self._supersede(work, before)
             earlier = before[-1] if before and load is not Load.SHEDS else None
             before.append(work)
             self._tasks.create_task(self._take_to_end(work, earlier), name=f"act-{device.id}")
@@ -144,13 +146,21 @@ class Dispatcher:
             self._news.set()
             await work.may_start.wait()
 
-    def _supersede(self, device_id: str, works: list[Work]) -> None:
+    def _supersede(self, shed: Work, works: list[Work]) -> None:
+        """Put aside what would raise the load again, and what sets the same thing."""
+        aspect = shed.job.order.verb.aspect
         for work in works:
-            if not work.sending:
+            verb = work.job.order.verb
+            if work.load is Load.RAISES or verb.aspect == aspect:
                 work.superseded = True
                 self._starts.drop(work)
                 work.may_start.set()
-        self._prover.supersede(device_id)
+                work.overtaken.set()
+                self._prover.supersede(shed.device.id, verb.name)
+
+    def is_busy(self, device_id: str) -> bool:
+        """True while something is being done to a device, or waits to be."""
+        return device_id in self._works
 
     # --- one device ---------------------------------------------------------------------------
 
@@ -185,7 +195,7 @@ class Dispatcher:
             if words is not None:
                 return _result(work, _unsent(work), words)
             began = self._clock.monotonic()
-            sent = await self._actor.send(device, order, work.load, lambda: self._held_back(work))
+            sent = await self._actor.send(device, order, work.load, lambda: self._last_word(work))
         return await self._proven(work, sent, began)
 
     def _objection(self, work: Work) -> str | None:
@@ -193,15 +203,25 @@ class Dispatcher:
             return OVERTAKEN
         return self._rules.objection(work.device, work.job.order)
 
-    def _held_back(self, work: Work) -> str | None:
+    async def _last_word(self, work: Work) -> str | None:
         """Why an order is not sent after all; where nothing is said it is sent."""
+        if work.load is Load.RAISES and not work.superseded:
+            await self._keep_distance(work)
         words = self._objection(work)
         if words is None:
-            work.sending = True
             aspect = work.job.order.verb.aspect
             if aspect is not None:
                 self._drift.release(work.device.id, aspect)
         return words
+
+    async def _keep_distance(self, work: Work) -> None:
+        """Starts that were let go one by one may have met on the way: space them once more."""
+        now = self._clock.monotonic()
+        wait_s = self._spacing.reserve(self._rules.start_group(work.device), now) - now
+        if wait_s > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await work.overtaken.wait()
 
     async def _proven(self, work: Work, sent: Sent, began: float) -> Result:
         times: dict[str, Any] = {
@@ -212,6 +232,11 @@ class Dispatcher:
         if receipt is None:
             verdict = _unsent(work) if sent.refused else Verdict.FAILED
             return _result(work, verdict, sent.words, before=sent.before, **times)
+        if work.superseded:
+            words = f"{sent.words} (then another order took its place)"
+            return _result(
+                work, Verdict.SUPERSEDED, words, sent.before, answer=receipt.answer, **times
+            )
         if receipt.expectation is None:
             refused = receipt.answer is Answer.REFUSED
             verdict = Verdict.REFUSED if refused else Verdict.NOT_VERIFIED
@@ -221,8 +246,8 @@ class Dispatcher:
             return _result(work, verdict, words, sent.before, answer=receipt.answer, **times)
         watched = receipt.expectation.watched
         basis = sent.before if watched is Watched.READING else work.device.identity
-        shown: Shown = await self._prover.prove(work.device, receipt, basis)
         verb = work.job.order.verb
+        shown: Shown = await self._prover.prove(work.device, verb.name, receipt, basis)
         if shown.verdict.good and verb.aspect is not None:
             self._drift.hold(work.device.id, verb.aspect, verb.name, receipt.expectation)
         return _result(

@@ -66,7 +66,9 @@ class Keeper:
         try:
             async with device.turn:
                 again_s = await driver.keep_ready()
-        except (DriverError, Preempted) as error:
+        except Preempted:
+            self._due[device.address] = driver, self._clock.monotonic() + ROUND_S
+        except DriverError as error:
             log.debug("not kept ready: %s", error, extra={"device": device.id})
         except Exception:
             log.exception("keeping ready failed", extra={"device": device.id})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from agent.command.targets import value_of
 from agent.command.verbs import Verb
 from agent.config.ranges import Addresses, parse
 from agent.config.schema import Allow, Control
@@ -52,15 +53,11 @@ class Policy:
 
 def _fits(rule: _Rule, device: Device) -> bool:
     allow, make = rule.allow, (device.identity.make or "").lower()
-    place = device.location
     return (
         (not rule.addresses or any(device.address in each for each in rule.addresses))
         and (not allow.makes or make in {each.lower() for each in allow.makes})
         and (not allow.drivers or device.driver_name in allow.drivers)
-        and all(
-            (getattr(place, key, None) or place.tags.get(key)) == value
-            for key, value in allow.tags.items()
-        )
+        and all(value_of(device, key) == value.lower() for key, value in allow.tags.items())
     )
 
 

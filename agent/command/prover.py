@@ -52,7 +52,7 @@ class _Pending:
 
 
 class Prover:
-    """One proof at a time for each device."""
+    """Any number of proofs at once, one for each device and verb."""
 
     def __init__(
         self,
@@ -63,46 +63,50 @@ class Prover:
         self._clock = clock
         self._look = look
         self._reidentify = reidentify
-        self._pending: dict[str, _Pending] = {}
+        self._pending: dict[str, dict[str, _Pending]] = {}
         self._due: list[tuple[float, int, _Pending]] = []
         self._numbers = itertools.count()
         self._news = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return sum(map(len, self._pending.values()))
 
-    async def prove(self, device: Device, receipt: Receipt, before: Seen) -> Shown:
+    async def prove(self, device: Device, verb: str, receipt: Receipt, before: Seen) -> Shown:
         """Wait for the proof of an action that was just ordered; a receipt without one has none."""
         if receipt.expectation is None:
             return Shown(Verdict.NOT_VERIFIED, None)
-        proof = Proof(receipt, before, self._clock.monotonic())
+        now = self._clock.monotonic()
+        proof = Proof(receipt, before, now)
         outcome: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
-        pending = _Pending(device, proof, self._clock.now(), outcome)
-        self.supersede(device.id)
-        self._pending[device.id] = pending
-        self._plan(pending, min(proof.look_at, self._clock.monotonic() + FIRST_LOOK_S))
+        pending = _Pending(device, proof, now, outcome)
+        self.supersede(device.id, verb)
+        self._pending.setdefault(device.id, {})[verb] = pending
+        self._plan(pending, min(proof.look_at, now + FIRST_LOOK_S))
         try:
             return await outcome
         finally:
-            if self._pending.get(device.id) is pending:
-                del self._pending[device.id]
+            self._forget(device.id, verb, pending)
 
-    def supersede(self, device_id: str) -> None:
-        """End the proof that a device waits for: something else is done to it."""
-        pending = self._pending.get(device_id)
+    def _forget(self, device_id: str, verb: str, pending: _Pending) -> None:
+        waiting = self._pending.get(device_id, {})
+        if waiting.get(verb) is pending:
+            del waiting[verb]
+            if not waiting:
+                del self._pending[device_id]
+
+    def supersede(self, device_id: str, verb: str) -> None:
+        """End the proof that a verb waits for: something else is done to the device."""
+        pending = self._pending.get(device_id, {}).get(verb)
         if pending is not None:
             self._settle(pending, Verdict.SUPERSEDED)
 
-    def observe(self, device: Device, reading: Reading) -> None:
-        """Take a reading of a device whose identity is certain."""
-        pending = self._pending.get(device.id)
-        if pending is None or pending.proof.wanted.watched is not Watched.READING:
-            return
-        # Taken, not begun: readings and actions never overlap, a device has one turn at a time.
-        if reading.taken_at.timestamp() < pending.acted_at:
-            return
-        pending.last = reading
-        self._judge(pending, reading)
+    def observe(self, device: Device, reading: Reading, at: float) -> None:
+        """Take a reading of a device whose identity is certain, taken `at` (monotonic)."""
+        for pending in list(self._pending.get(device.id, {}).values()):
+            # Taken, not begun: readings and actions never overlap, a device has one turn.
+            if pending.proof.wanted.watched is Watched.READING and at >= pending.acted_at:
+                pending.last = reading
+                self._judge(pending, reading)
 
     async def run(self) -> None:
         """Have devices looked at, and end what is not proved in time, until cancelled."""

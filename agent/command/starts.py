@@ -13,6 +13,23 @@ from typing import Generic, TypeVar
 Start = TypeVar("Start", bound=Hashable)
 
 
+class Spacing:
+    """Moments that keep their distance, in all and within a group, each given out once."""
+
+    def __init__(self, per_minute: float, per_group_per_minute: float) -> None:
+        self._gap_s = 60.0 / per_minute
+        self._group_gap_s = 60.0 / per_group_per_minute
+        self._free_at = 0.0
+        self._group_free_at: dict[str, float] = {}
+
+    def reserve(self, group: str, now: float) -> float:
+        """The next moment from now on."""
+        at = max(now, self._free_at, self._group_free_at.get(group, 0.0))
+        self._free_at = at + self._gap_s
+        self._group_free_at[group] = at + self._group_gap_s
+        return at
+
+
 class Starts(Generic[Start]):
     """Starts that wait for their turn.
 

@@ -28,15 +28,23 @@ class Condition(msgspec.Struct, frozen=True):
     key: str
     value: str
 
+    def __str__(self) -> str:
+        bare = self.key in ("id", "address")
+        return self.value if bare else f"{self.key}={self.value}"
+
 
 class Selector(msgspec.Struct, frozen=True):
     """Chooses devices; without conditions all of them."""
 
     conditions: tuple[Condition, ...] = ()
 
+    def __str__(self) -> str:
+        """The same text for the same choice, however it was written."""
+        return ",".join(sorted(map(str, self.conditions))) or ALL
+
     def chooses(self, device: Device) -> bool:
         """True where every condition holds."""
-        return all(value_of(device, each.key) == each.value.lower() for each in self.conditions)
+        return all(value_of(device, each.key) == each.value for each in self.conditions)
 
 
 def parse(text: str) -> Selector:
@@ -65,11 +73,11 @@ def _condition(part: str) -> Condition:
     if equals:
         if not key.strip() or not value.strip():
             raise BadTarget(f"target {part!a}: expected key=value")
-        return Condition(key.strip(), value.strip())
+        return Condition(key.strip(), value.strip().lower())
     if _is_address(part):
         return Condition("address", part)
     if "-" in part and part.partition("-")[0] in _KINDS:
-        return Condition("id", part)
+        return Condition("id", part.lower())
     raise BadTarget(f"target {part!a}: expected all, an id, an address or key=value (rack=B7)")
 
 

@@ -33,7 +33,9 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Percent = Annotated[float, Meta(gt=0, le=100)]
-Word = Annotated[str, Meta(min_length=1, max_length=64)]
+_PLAIN = r"[^\s\x00-\x1f\x7f\"'`|;,\\$()<>&]"
+"""A character that ends no word of a firmware's, and means nothing to a shell behind its pages."""
+Word = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+:/%-]{0,63}\Z")]
 
 
 class Limit(Params, frozen=True):
@@ -58,10 +60,6 @@ class Mode(Params, frozen=True):
     """One of the firmware's power modes."""
 
     mode: Word
-
-
-_PLAIN = r"[^\s\x00-\x1f\x7f\"'`|;,\\]"
-"""A character that ends no word of a firmware's: no quote, separator or control character."""
 
 
 class Pool(Params, frozen=True):
@@ -137,13 +135,12 @@ def _keeps(_params: Any, _reading: Reading | None) -> Load:
 
 
 def _limit_load(params: Limit, reading: Reading | None) -> Load:
-    """A limit at or below the one in force, or below what is drawn now, sheds."""
+    """A limit at or below the one in force sheds; where none shows, one below what is drawn."""
     if not isinstance(reading, MinerReading):
         return Load.RAISES
-    known = [w for w in (reading.power_limit_w, reading.power_w) if w is not None]
-    if reading.state is not State.SLEEPING and any(params.watts <= watts for watts in known):
-        return Load.SHEDS
-    return Load.RAISES
+    held_w = reading.power_w if reading.power_limit_w is None else reading.power_limit_w
+    sheds = held_w is not None and params.watts <= held_w
+    return Load.SHEDS if sheds and reading.state is not State.SLEEPING else Load.RAISES
 
 
 def _share_load(params: Share, reading: Reading | None) -> Load:

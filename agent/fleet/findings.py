@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 log = logging.getLogger("stoker.findings")
 
@@ -12,7 +13,9 @@ FACTORY_PASSWORD = "factory_password"  # noqa: S105  the name of a finding
 class Findings:
     """Counts devices by finding."""
 
-    def __init__(self) -> None:
+    def __init__(self, stands: Callable[[str], bool] = lambda _address: True) -> None:
+        self._stands = stands
+        """Whether a device stands at an address: one that has left is not counted."""
         self._addresses: dict[str, set[str]] = {FACTORY_PASSWORD: set()}
 
     def login(self, address: str, *, factory: bool) -> None:
@@ -30,4 +33,4 @@ class Findings:
 
     def counts(self) -> dict[str, int]:
         """How many devices each finding concerns."""
-        return {name: len(addresses) for name, addresses in self._addresses.items()}
+        return {name: sum(map(self._stands, found)) for name, found in self._addresses.items()}

@@ -34,7 +34,8 @@ PROVISIONAL_CONFIRM_S = 300.0
 """Who has not shown who it is is asked again this often, if confirmations are rarer."""
 
 Doubted = Callable[[Device, Due[str] | None, Sample, str], None]
-Observer = Callable[[Device, Reading], None]
+Observer = Callable[[Device, Reading, float], None]
+"""Device, reading, and when it was taken (monotonic)."""
 
 
 class PollStats:
@@ -66,7 +67,7 @@ class Poller:
         self._schedule: Schedule[str] = Schedule(
             settings.interval_s, settings.per_subnet_per_s, rng
         )
-        self.observe: Observer = lambda _device, _reading: None
+        self.observe: Observer = lambda _device, _reading, _at: None
         """Told of every reading whose device is certain; must not raise."""
         self.stats = PollStats()
         self.total = PollStats()
@@ -99,8 +100,8 @@ class Poller:
             return
         self._schedule.again(due, self._clock.monotonic())
 
-    def accept(self, device: Device, sample: Sample) -> None:
-        """Publish a reading whose device is certain."""
+    def accept(self, device: Device, sample: Sample, at: float | None = None) -> None:
+        """Publish a reading whose device is certain, taken `at` (monotonic), now if not said."""
         reading = sample.reading
         if reading.device_id != device.id:
             reading = msgspec.structs.replace(reading, device_id=device.id)
@@ -110,7 +111,7 @@ class Poller:
             self._tell_health(device, "device.online", "answers again")
         self._note_state(device, reading.state)
         self._sink.reading(reading)
-        self.observe(device, reading)
+        self.observe(device, reading, self._clock.monotonic() if at is None else at)
 
     def look(self, device: Device) -> None:
         """Read a device out of turn and anew, for the proof of an action; published as any other.

@@ -223,7 +223,7 @@ class Registrar:
             log.info("%s: %s", event.name, event.message, extra={"device": event.device_id})
             self._sink.event(event)
         self._sink.settled(device)
-        self.poller.accept(device, sample)
+        self.poller.accept(device, sample, read_at)
         return device
 
     def _see_off(self, gone: Device, successor: Device) -> None:

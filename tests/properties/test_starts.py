@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from itertools import pairwise
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agent.command.starts import Starts
+from agent.command.starts import Spacing, Starts
 
 GROUPS = ("a", "b", "c")
 RATES = st.floats(0.5, 600.0)
@@ -126,3 +127,23 @@ def test_of_many_groups_those_that_are_forgotten_keep_their_gap() -> None:
     assert sum(map(len, seen.values())) == 2000
     for times in seen.values():
         assert all(after >= before + 30.0 for before, after in itertools.pairwise(times))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 30)), min_size=1, max_size=60),
+    st.floats(1, 600),
+    st.floats(1, 600),
+)
+def test_reserved_moments_keep_their_distance(asked, per_minute, per_group) -> None:
+    spacing, now = Spacing(per_minute, per_group), 0.0
+    given_out: list[tuple[str, float]] = []
+    for group, passed_s in asked:
+        now += passed_s
+        at = spacing.reserve(group, now)
+        assert at >= now
+        given_out.append((group, at))
+    for moments, gap_s in (
+        ([at for _, at in given_out], 60 / per_minute),
+        *(([at for g, at in given_out if g == group], 60 / per_group) for group in "abc"),
+    ):
+        assert all(b - a >= gap_s * (1 - 1e-9) for a, b in pairwise(moments))

@@ -22,6 +22,7 @@ from tests.devices import device_at
 from tests.fakes import FakeClock, kept, settled_loop
 
 LOOK_S, UNTIL_S = 10.0, 120.0
+VERB = "mining.pause"
 MINING, SLEEPING, STARTING = State.MINING, State.SLEEPING, State.STARTING
 
 
@@ -57,7 +58,7 @@ class Rig:
         )
         receipt = Receipt(answer=answer, words="", expectation=expectation)
         before = self.reading(MINING) if watched is Watched.READING else self.device.identity
-        task = asyncio.create_task(self.prover.prove(self.device, receipt, before))
+        task = asyncio.create_task(self.prover.prove(self.device, VERB, receipt, before))
         await settled_loop()
         return task
 
@@ -67,7 +68,7 @@ class Rig:
 
     def show(self, state: State, age_s: float = 0.0) -> MinerReading:
         reading = self.reading(state, age_s)
-        self.prover.observe(self.device, reading)
+        self.prover.observe(self.device, reading, self.clock.monotonic() - age_s)
         return reading
 
     async def pass_time(self, seconds: float, step_s: float = 0.5) -> None:
@@ -132,7 +133,7 @@ async def test_an_effect_that_shows_before_it_usually_does_counts(rig) -> None:
 
 async def test_what_nothing_can_prove_is_not_waited_for(rig) -> None:
     receipt = Receipt(answer=Answer.ACCEPTED, words="ok")
-    shown = await rig.prover.prove(rig.device, receipt, rig.reading(MINING))
+    shown = await rig.prover.prove(rig.device, VERB, receipt, rig.reading(MINING))
     assert shown == Shown(Verdict.NOT_VERIFIED, None)
 
 
@@ -157,7 +158,8 @@ async def test_a_reading_from_before_the_action_refutes_nothing(rig) -> None:
 
 async def test_what_another_device_shows_proves_nothing(rig) -> None:
     waiting = await rig.prove()
-    rig.prover.observe(device_at("10.1.2.4", number=2), rig.reading(SLEEPING))
+    other = device_at("10.1.2.4", number=2)
+    rig.prover.observe(other, rig.reading(SLEEPING), rig.clock.monotonic())
     await rig.pass_time(UNTIL_S)
     assert await waiting == Shown(Verdict.NOT_VERIFIED, None)
 
@@ -183,24 +185,53 @@ async def test_a_proof_gives_way_to_what_is_done_next(rig) -> None:
     assert (await second).verdict is Verdict.VERIFIED
 
 
+async def test_different_things_are_proved_side_by_side(rig) -> None:
+    first = await rig.prove()
+    receipt = Receipt(
+        answer=Answer.ACCEPTED,
+        words="",
+        expectation=Expectation(
+            any_of=((Check("locating", Relation.EQUALS, True),),),
+            look_after_s=LOOK_S,
+            until_s=UNTIL_S,
+        ),
+    )
+    other = rig.prover.prove(rig.device, "locate", receipt, rig.reading(MINING))
+    second = asyncio.create_task(other)
+    await settled_loop()
+    assert len(rig.prover) == 2
+    rig.show(SLEEPING)
+    assert (await first).verdict is Verdict.VERIFIED
+    lit = msgspec.structs.replace(rig.reading(SLEEPING), locating=True)
+    rig.prover.observe(rig.device, lit, rig.clock.monotonic())
+    assert (await second).verdict is Verdict.VERIFIED
+
+
+async def test_a_clock_set_back_does_not_age_a_reading(rig) -> None:
+    waiting = await rig.prove()
+    reading = rig.reading(SLEEPING, age_s=3600.0)  # by the clock on the wall
+    rig.prover.observe(rig.device, reading, rig.clock.monotonic())
+    assert (await waiting).verdict is Verdict.VERIFIED
+
+
 async def test_a_proof_that_is_superseded_keeps_what_it_saw_last(rig) -> None:
     waiting = await rig.prove()
     reading = rig.show(STARTING)
-    rig.prover.supersede(rig.device.id)
+    rig.prover.supersede(rig.device.id, VERB)
     assert await waiting == Shown(Verdict.SUPERSEDED, reading)
 
 
 async def test_what_is_proved_is_not_superseded_afterwards(rig) -> None:
     waiting = await rig.prove()
     rig.show(SLEEPING)
-    rig.prover.supersede(rig.device.id)
-    rig.prover.supersede("nobody")
+    rig.prover.supersede(rig.device.id, VERB)
+    rig.prover.supersede("nobody", VERB)
     assert (await waiting).verdict is Verdict.VERIFIED
 
 
 async def test_nothing_is_looked_for_after_the_end(rig) -> None:
     waiting = await rig.prove()
-    rig.prover.supersede(rig.device.id)
+    rig.prover.supersede(rig.device.id, VERB)
     await waiting
     await rig.pass_time(UNTIL_S)
     assert rig.looks == []

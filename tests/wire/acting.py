@@ -66,12 +66,13 @@ async def act(where: OnSite, driver: Driver, action: str, *args: Any, **kwargs: 
     assert action in ACTIONS
     assert action in capabilities(driver), f"{action} is not among {capabilities(driver)}"
     before = await reading_of(driver)
+    who = await driver.identify() if action == "set_hostname" else None
     receipt = await getattr(driver, action)(*args, **kwargs)
     assert isinstance(receipt, Receipt)
     if receipt.expectation is None:
         return Outcome(receipt, Verdict.NOT_VERIFIED, before, None)
     watched = receipt.expectation.watched
-    basis = before if watched is Watched.READING else await driver.identify()
+    basis = who if who is not None and watched is Watched.IDENTITY else before
     proof = Proof(receipt, basis, where.clock.at)
     where.clock.at = proof.look_at
     after: MinerReading | None = None
