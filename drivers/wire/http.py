@@ -96,7 +96,7 @@ class HttpPool:
                 data=body,
                 timeout=ClientTimeout(total=deadline_s, sock_connect=CONNECT_S),
                 middlewares=(
-                    *(() if method == "GET" else (_once,)),
+                    *(() if method == "GET" and "Connection" not in (headers or {}) else (_once,)),
                     *((login,) if isinstance(login, DigestAuthMiddleware) else ()),
                 ),
                 allow_redirects=False,
@@ -108,7 +108,7 @@ class HttpPool:
 
 async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
     """Where a connection breaks aiohttp sends a `PUT` anew, as it does a `GET`; an order must not
-    leave twice.
+    leave twice. Orders that are a `GET` are those with a `Connection` header of their own.
     """  # noqa: D205
     try:
         return await handler(request)

@@ -120,11 +120,12 @@ async def test_a_connection_that_breaks_is_unreachable(pieces: tuple[bytes, ...]
             await pool.request("GET", url, deadline_s=2)
 
 
-@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["PUT", "POST", "PATCH", "DELETE", "GET"])
 async def test_an_order_leaves_once(method: str) -> None:
+    headers = {"Connection": "close"} if method == "GET" else {}
     async with HttpPool() as pool, serving() as (url, requests):
         with pytest.raises(Unreachable) as caught:
-            await pool.request(method, url, deadline_s=2.0, body=b"{}")
+            await pool.request(method, url, deadline_s=2.0, headers=headers)
     assert caught.value.sent
     assert len(requests) == 1
 
