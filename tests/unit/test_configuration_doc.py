@@ -1,19 +1,21 @@
 """docs/configuration.md says of every key what the schema says."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from agent.config import schema
+from agent.config import logins, schema
 from agent.config.load import load
 from agent.config.locations import KEYS, PLACES
 from agent.config.ranges import MAX_ADDRESSES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+TABLES_OF_THEIR_OWN = {(schema.Mqtt, "tls"), (schema.Control, "allow")}
 SECTIONS: dict[str, type[schema.Section]] = {
     "[site]": schema.Site,
     "[node]": schema.Node,
@@ -23,6 +25,9 @@ SECTIONS: dict[str, type[schema.Section]] = {
     "[discovery]": schema.Discovery,
     "[[range]]": schema.Range,
     "[locations]": schema.Locations,
+    "[control]": schema.Control,
+    "[[control.allow]]": schema.Allow,
+    "[credentials]": schema.Credentials,
     "[telemetry]": schema.Telemetry,
     "[log]": schema.Log,
 }
@@ -45,15 +50,15 @@ def written(value: Any) -> str:
             return f"`{value:g}`"
         case str():
             return f'`"{value}"`'
-        case ():
-            return "`[]`"
+        case tuple():
+            return f"`{json.dumps(value)}`"
     return f"`{value}`"
 
 
 def expected(section: type[schema.Section]) -> Iterator[tuple[str, str]]:
     for field in msgspec.structs.fields(section):
-        if section is schema.Mqtt and field.name == "tls":
-            continue  # a table of its own
+        if (section, field.name) in TABLES_OF_THEIR_OWN:
+            continue
         if field.required:
             yield field.name, "required"
         elif section is schema.Node and field.name == "name":
@@ -72,7 +77,7 @@ def test_every_key_stands_there_with_its_default(title: str) -> None:
 
 def test_no_section_is_left_out() -> None:
     top = {field.name for field in msgspec.structs.fields(schema.Config)}
-    assert {title.strip("[]") for title in SECTIONS} == top | {"mqtt.tls"}
+    assert {title.strip("[]") for title in SECTIONS} == top | {"mqtt.tls", "control.allow"}
 
 
 def example() -> str:
@@ -82,9 +87,10 @@ def example() -> str:
 
 
 def uncommented() -> str:
-    """The example with all that is commented out, but for the second way to a password."""
+    """The example with all that is commented out, but for the second ways to passwords."""
     lines = [line.removeprefix("#") for line in example().splitlines()]
-    return "\n".join(line for line in lines if not line.startswith("password_credential"))
+    second = ("password_credential", "credential =")
+    return "\n".join(line for line in lines if not line.startswith(second))
 
 
 def test_the_example_is_a_configuration(tmp_path: Path) -> None:
@@ -97,15 +103,16 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
 
 def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
-    for name in ("mqtt-password", "tls/ca.pem", "tls/node.pem", "tls/node.key", "locations.csv"):
+    tls = ("tls/ca.pem", "tls/node.pem", "tls/node.key")
+    for name in ("mqtt-password", *tls, "locations.csv", "logins.toml"):
         (tmp_path / name).touch()
     (tmp_path / "stoker.toml").write_text(uncommented())
     config = load(tmp_path / "stoker.toml")
     given = msgspec.to_builtins(config, enc_hook=str)
     usual = msgspec.to_builtins(schema.Config(site=config.site))
-    for section in ("mqtt", "polling", "discovery", "telemetry", "log"):
+    for section in ("mqtt", "polling", "discovery", "control", "telemetry", "log"):
         for key, value in usual[section].items():
-            if value is not None:
+            if value is not None and (section, key) != ("control", "allow"):
                 assert (section, key, given[section][key]) == (section, key, value)
     assert (given["range"][0]["rpc_port"], given["range"][0]["web_port"]) == (4028, 80)
     assert config.mqtt.client_id == f"stoker-{config.site.name}-{config.node.name}"
@@ -120,6 +127,22 @@ def test_the_example_shows_every_key() -> None:
         else:
             keys.add((at, word.removesuffix(" =")))
     assert keys == {(title, key) for title in SECTIONS for key in documented(title)}
+
+
+def test_the_allowed_verbs_are_all_named() -> None:
+    verbs = set(get_args(schema.VerbName))
+    part = PAGE.partition("### `[[control.allow]]`")[2].partition("###")[0]
+    named = part.partition("The verbs:")[2].partition("The last one")[0]
+    assert set(re.findall(r"`([a-z_.]+)`", named)) == verbs
+
+
+def test_the_example_of_logins_is_one(tmp_path: Path) -> None:
+    part = PAGE.partition("## The credentials file")[2].partition("| key")[0]
+    lines = [line[4:] for line in part.splitlines() if line.startswith("    ")]
+    (tmp_path / "logins.toml").write_text("\n".join(lines))
+    found = logins.load(schema.Credentials(file=str(tmp_path / "logins.toml")))
+    of = found.of("asic-02:00:11:43:a1:ff", "10.1.0.9", {"hall": "B"})
+    assert [credential.user for credential in of] == ["admin", "admin", "root", "root"]
 
 
 def test_the_locations_are_all_named() -> None:
