@@ -18,11 +18,16 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.command.orders import Result
+from agent.command.recovery import RECOVER
+from agent.command.verbs import VERBS
 from agent.config.locations import Location
+from agent.fleet import findings
 from agent.fleet.discovery import SweepStats
 from agent.fleet.events import Event
 from agent.fleet.inventory import Inventory
 from agent.fleet.rollup import Totals
+from agent.local import client
 from agent.mqtt.topics import Topics
 from agent.telemetry.birth import Entry
 from agent.telemetry.encode import Stream
@@ -50,6 +55,11 @@ CONTRACT = yaml.safe_load((ROOT / "docs/asyncapi.yaml").read_text())
 GUIDE = (ROOT / "docs/mqtt.md").read_text()
 SCHEMAS = CONTRACT["components"]["schemas"]
 HEAD = {"node", "boot_id", "stream", "seq"}
+ALLOW = (
+    "[control]\nstarts_per_minute = 6000\nstarts_per_group_per_minute = 6000\n[[control.allow]]\n"
+)
+TOLD = {"action.begun", "action.ended", "action.done", "lock.set", "lock.cleared"}
+"""Events of orders that a run can be made to show; the others tell of interruptions."""
 
 # --- a checker for as much of JSON Schema as the contract uses ---------------------------------
 
@@ -251,6 +261,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> list[Heard]:
             interval_s=0.5,
             deadline_s=0.4,
             addresses="127.75.0.1-127.75.0.40",
+            more=ALLOW,
             **sim.ports,
         )
         try:
@@ -260,6 +271,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> list[Heard]:
                 recorder.await_that(
                     str(wanted), lambda: wanted <= {event["name"] for event in recorder.on("event")}
                 )
+                give_orders(node, recorder)
                 time.sleep(2.5)  # one more summary, and the pages
                 assert node.process
                 node.process.kill()
@@ -271,6 +283,23 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> list[Heard]:
         finally:
             recorder.close()
     return recorder.heard
+
+
+def give_orders(node: Node, recorder: Recorder) -> None:
+    """One device sleeps, several show their lights, and one stays locked for a moment."""
+    stock = [
+        entry["identity"]["id"]
+        for page in recorder.on("inventoryPage")
+        for entry in page["devices"]
+        if entry["driver"] == "antminer" and "pause" in entry.get("capabilities", {})
+    ]
+    node.act(stock[-1], "mining.pause")
+    node.act("driver=antminer", "locate", on=True)
+    client.ask(node.socket, op="lock", target=stock[-1], reason="a new fan")
+    client.ask(node.socket, op="unlock", target=stock[-1])
+    recorder.await_that(
+        str(TOLD), lambda: {event["name"] for event in recorder.on("event")} >= TOLD
+    )
 
 
 def states(recorder: Recorder) -> list[str]:
@@ -302,11 +331,36 @@ def test_every_documented_channel_and_message_was_heard(heard: list[Heard]) -> N
 
 def test_every_event_has_the_documented_details(heard: list[Heard]) -> None:
     events = [each.content for each in heard if channel_of(each.topic).name == "event"]
-    assert {"device.found", "device.replaced", "device.offline"} <= {
+    assert {"device.found", "device.replaced", "device.offline", *TOLD} <= {
         each["name"] for each in events
     }
     for event in events:
         assert not problems_of_event(event)
+
+
+def test_an_order_is_told_with_its_result(heard: list[Heard]) -> None:
+    events = [each.content for each in heard if channel_of(each.topic).name == "event"]
+    (done,) = [each for each in events if each["name"] == "action.done"]
+    assert done["device_id"] == done["details"]["result"]["device_id"]
+    assert done["details"].keys() == SCHEMAS["Event"]["x-details"]["action.done"].keys()
+    begun, ended = (
+        next(each["details"] for each in events if each["name"] == name)
+        for name in ("action.begun", "action.ended")
+    )
+    assert begun["order"] == ended["order"] != done["details"]["order"]
+    assert sum(ended["verdicts"].values()) == begun["devices"]
+
+
+def test_the_status_says_that_orders_are_allowed(heard: list[Heard]) -> None:
+    said = [each.content for each in heard if channel_of(each.topic).name == "nodeStatus"]
+    assert {status["control"] for status in said} == {"allowed"}
+
+
+def test_every_finding_is_documented_and_counted(heard: list[Heard]) -> None:
+    names = findings.Findings().counts().keys()
+    assert names == SCHEMAS["Findings"]["properties"].keys()
+    summaries = [each.content for each in heard if channel_of(each.topic).name == "summary"]
+    assert max(said["findings"][findings.FACTORY_PASSWORD] for said in summaries) > 0
 
 
 def test_numbers_of_a_stream_leave_no_gap(heard: list[Heard]) -> None:
@@ -380,7 +434,7 @@ STRUCTS: dict[str, type[msgspec.Struct]] = {
     for struct in (
         *(MinerReading, Board, Fan, Pool, Fault),
         *(HostReading, Volume, NetworkPort, Thermometer),
-        *(Identity, Entry, Event, Totals, SweepStats),
+        *(Identity, Entry, Event, Totals, SweepStats, Result),
     )
 }
 
@@ -405,7 +459,7 @@ def test_the_guide_names_every_field(name: str) -> None:
 
 def test_the_guide_and_the_contract_name_every_event() -> None:
     code = "".join(path.read_text() for path in (ROOT / "agent").rglob("*.py"))
-    used = set(re.findall(r'"(device\.[a-z]+)"', code))
+    used = set(re.findall(r'"((?:device|action|lock)\.[a-z]+)"', code)) - {*VERBS, RECOVER.name}
     assert used == set(SCHEMAS["Event"]["properties"]["name"]["enum"])
     assert used == set(SCHEMAS["Event"]["x-details"])
     for name, details in SCHEMAS["Event"]["x-details"].items():
@@ -447,7 +501,8 @@ def test_every_decision_of_the_inventory_has_the_documented_details() -> None:
         inventory.settle(unknown("127.0.0.2", "M1"), 9),
     ]
     events = [json.loads(stream.event(event)) for each in settled for event in each.events]
-    assert {event["name"] for event in events} == set(SCHEMAS["Event"]["x-details"]) - {
+    decided = {name for name in SCHEMAS["Event"]["x-details"] if name.startswith("device.")}
+    assert {event["name"] for event in events} == decided - {
         "device.online",
         "device.offline",
         "device.state",
