@@ -1,59 +1,38 @@
-"""The shared HTTP client for the web side of devices."""
+"""The HTTP client for the web side of devices: one request, one answer, one connection.
+
+A general client costs 210 us of CPU for a page on a new connection where this takes 75 (see
+docs/measurements.md), and may send an order twice where a connection breaks. A miner's web server
+has few connections: none is kept here between two pages.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
-
-from aiohttp import (
-    AddrInfoType,
-    ClientConnectionError,
-    ClientConnectorError,
-    ClientError,
-    ClientHandlerType,
-    ClientOSError,
-    ClientPayloadError,
-    ClientRequest,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    ConnectionTimeoutError,
-    DigestAuthMiddleware,
-    DummyCookieJar,
-    ServerDisconnectedError,
-    TCPConnector,
-)
+from typing import cast
+from urllib.parse import urlsplit
 
 from drivers.api import Credential, Login, WebReply
 from drivers.errors import BadReply, DeviceTimeout, DriverError, NoResources, Unreachable
+from drivers.wire.digest import DigestLogin
 from drivers.wire.exchange import OURS
+from drivers.wire.http_message import Incoming, request_bytes
 
 CONNECT_S = 5.0
 """A page may take half a minute to answer, a connection that long is none."""
-KEPT_S = 0.2
-"""Longer than a driver needs from page to page. A second long, a sweep of 400 devices a second held
-thousands of idle connections."""
 
 
 class HttpPool:
-    """The `Web` of `drivers.api` over aiohttp; belongs to one running event loop.
-
-    A connection is kept for a moment: the pages of one poll share it, and between polls the
-    few that a miner's small web server has are free for its owner.
-    """
+    """The `Web` of `drivers.api`; belongs to one running event loop."""
 
     def __init__(self, *, source_address: str | None = None, interface: str | None = None) -> None:
-        self._session = ClientSession(
-            connector=TCPConnector(
-                limit=0,  # bounded by those who ask: here, the silent would hold up the rest
-                keepalive_timeout=KEPT_S,
-                local_addr=(source_address, 0) if source_address else None,
-                socket_factory=_socket_on(interface) if interface else None,
-            ),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,  # a small compressed body could unfold past every limit
-        )
+        self._source_address = source_address
+        self._interface = interface
+        self._open: set[_Page] = set()
+        self._closed = False
 
     async def __aenter__(self) -> HttpPool:
         return self
@@ -67,12 +46,14 @@ class HttpPool:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._session.close()
+        """Break every open connection."""
+        self._closed = True
+        for page in list(self._open):
+            page.fail(Unreachable(f"{page.incoming.url}: the client was closed"))
 
     def digest(self, credential: Credential) -> Login:
         """Digest authentication for one device, to be kept as long as the device."""
-        return DigestAuthMiddleware(credential.user, credential.password)
+        return DigestLogin(credential)
 
     async def request(
         self,
@@ -85,76 +66,157 @@ class HttpPool:
         login: Login | None = None,
         limit_bytes: int = 1 << 20,
     ) -> WebReply:
-        """Ask a web server once; see `drivers.api.Web`."""
-        if deadline_s <= 0:
-            raise DeviceTimeout(f"{url}: no time left to ask")
+        """Ask a web server once, and once more where it challenges; see `drivers.api.Web`."""
+        until = asyncio.get_running_loop().time() + deadline_s
+        given = dict(headers or {})
+        ask = _Ask(method, url, body, until, deadline_s, limit_bytes)
+        if not isinstance(login, DigestLogin):
+            return await self._ask(ask, given)
+        known = login.authorization(method, ask.target)
+        reply = await self._ask(ask, given | ({"Authorization": known} if known else {}))
+        if reply.status != 401 or not login.take_challenge(reply.headers.get("www-authenticate")):
+            return reply
+        answer = login.authorization(method, ask.target) or ""
+        return await self._ask(ask, given | {"Authorization": answer})
+
+    async def _ask(self, ask: _Ask, headers: Mapping[str, str]) -> WebReply:
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise Unreachable(f"{ask.url}: the client was closed")
+        if loop.time() >= ask.until:
+            raise DeviceTimeout(f"{ask.url}: no time left to ask")
         try:
-            async with self._session.request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                timeout=ClientTimeout(total=deadline_s, sock_connect=CONNECT_S),
-                middlewares=(
-                    *(() if method == "GET" and "Connection" not in (headers or {}) else (_once,)),
-                    *((login,) if isinstance(login, DigestAuthMiddleware) else ()),
-                ),
-                allow_redirects=False,
-            ) as response:
-                return await _read(response, url, limit_bytes)
-        except (ClientError, OSError, ValueError) as error:
-            raise _translated(error, url, deadline_s) from None
+            raw = request_bytes(ask.method, ask.target, ask.host, headers, ask.body)
+        except ValueError as error:
+            raise BadReply(f"{ask.url}: {error}") from None
+        page = _Page(Incoming(ask.url, ask.limit_bytes), raw, loop.create_future())
+        self._open.add(page)
+        try:
+            async with asyncio.timeout_at(min(ask.until, loop.time() + CONNECT_S)) as limit:
+                await self._connect(page, ask)
+                limit.reschedule(ask.until)
+                return await page.answer
+        except TimeoutError as error:
+            if isinstance(error, DriverError):
+                raise
+            late = DeviceTimeout(f"{ask.url}: no whole answer within {ask.deadline_s:g} s")
+            late.sent = page.sent
+            raise late from None
+        except OSError as error:
+            raise _translated(error, ask.url, sent=page.sent) from None
+        finally:
+            self._open.discard(page)
+            page.abort()
+
+    async def _connect(self, page: _Page, ask: _Ask) -> None:
+        loop = asyncio.get_running_loop()
+        address = (ask.address, ask.port)
+        if self._interface is None:
+            local = (self._source_address, 0) if self._source_address else None
+            await loop.create_connection(lambda: page, *address, local_addr=local)
+            return
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
+            if self._source_address:
+                sock.bind((self._source_address, 0))
+            await loop.sock_connect(sock, address)
+            await loop.create_connection(lambda: page, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
 
 
-async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Where a connection breaks aiohttp sends a `PUT` anew, as it does a `GET`; an order must not
-    leave twice. Orders that are a `GET` are those with a `Connection` header of their own.
-    """  # noqa: D205
-    try:
-        return await handler(request)
-    except ClientConnectorError:
-        raise
-    except (ClientOSError, ServerDisconnectedError) as error:
-        raise _translated(error, str(request.url), 0.0) from None
+class _Ask:
+    """A request as it was asked for."""
+
+    __slots__ = (
+        *("address", "body", "deadline_s", "host", "limit_bytes", "method", "port"),
+        *("target", "until", "url"),
+    )
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        body: bytes | None,
+        until: float,
+        deadline_s: float,
+        limit_bytes: int,
+    ) -> None:
+        parts = urlsplit(url)
+        self.method = method
+        self.url = url
+        self.body = body
+        self.until = until
+        self.deadline_s = deadline_s
+        self.limit_bytes = limit_bytes
+        self.address = parts.hostname or ""
+        self.port = parts.port or 80
+        self.host = parts.netloc
+        self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _translated(error: Exception, url: str, deadline_s: float) -> DriverError:
-    """What went wrong, and whether the request may have reached the device."""
-    found: DriverError
-    if isinstance(error, TimeoutError):
-        found = DeviceTimeout(f"{url}: no whole answer within {deadline_s:g} s")
-    elif isinstance(error, ClientConnectionError | ClientPayloadError | OSError):
-        ours = isinstance(error, OSError) and error.errno in OURS
-        kind = NoResources if ours else Unreachable
-        found = kind(f"{url}: {error or type(error).__name__}")
-    else:  # no HTTP, or a challenge that is none
-        words = getattr(error, "message", "") or str(error)
-        found = BadReply(f"{url}: not understood", words.encode("utf-8", "replace"))
-    found.sent = not isinstance(error, ClientConnectorError | ConnectionTimeoutError)
+class _Page(asyncio.Protocol):
+    """One connection: sends the request, and reads until the answer is whole."""
+
+    def __init__(
+        self, incoming: Incoming, request: bytes, answer: asyncio.Future[WebReply]
+    ) -> None:
+        self.incoming = incoming
+        self.answer = answer
+        self.sent = False
+        """Whether the request has left: from then on the device may have heard it."""
+        self._request = request
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.sent = True
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if self.answer.done():
+            return
+        try:
+            if self.incoming.feed(data):
+                self.answer.set_result(self.incoming.reply)
+        except DriverError as error:
+            self.fail(error)
+
+    def eof_received(self) -> None:
+        if self.answer.done():
+            return
+        try:
+            self.incoming.end()
+        except DriverError as error:
+            self.fail(error)
+        else:
+            self.answer.set_result(self.incoming.reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.answer.done():
+            words = str(exc) if exc else "closed without an answer"
+            self.fail(Unreachable(f"{self.incoming.url}: {words}"))
+
+    def fail(self, error: DriverError) -> None:
+        """End with an error."""
+        error.sent = self.sent
+        if not self.answer.done():
+            self.answer.set_exception(error)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close at once: nothing more is wanted from this connection."""
+        if self._transport is not None:
+            self._transport.abort()
+        if self.answer.done() and not self.answer.cancelled():
+            self.answer.exception()  # looked at, also where nobody waits any more
+
+
+def _translated(error: OSError, url: str, *, sent: bool) -> DriverError:
+    words = os.strerror(error.errno) if error.errno else str(error)
+    kind = NoResources if error.errno in OURS else Unreachable
+    found = kind(f"{url}: {words}")
+    found.sent = sent
     return found
-
-
-async def _read(response: ClientResponse, url: str, limit_bytes: int) -> WebReply:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > limit_bytes:
-            problem = BadReply(f"{url}: page over {limit_bytes} bytes")
-            problem.sent = True
-            raise problem
-    headers: dict[str, str] = {}
-    for name, value in response.headers.items():
-        former = headers.get(name.lower())
-        headers[name.lower()] = value if former is None else f"{former}\n{value}"
-    return WebReply(response.status, headers, bytes(body))
-
-
-def _socket_on(interface: str) -> Callable[[AddrInfoType], socket.socket]:
-    def make(info: AddrInfoType) -> socket.socket:
-        family, kind, protocol, *_ = info
-        sock = socket.socket(family, kind, protocol)
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-        return sock
-
-    return make

@@ -16,7 +16,8 @@ from drivers.probe import probe
 from drivers.sim.orders import Lie
 from tests.wire.simsite import OnSite, on_site
 
-STEP_S = 5.0
+FIRST_GAP_S, LONGEST_GAP_S = 5.0, 60.0
+"""Looks come further and further apart, as the agent's do; the last one when time is up."""
 
 
 class Killed(BaseException):
@@ -76,7 +77,8 @@ async def act(where: OnSite, driver: Driver, action: str, *args: Any, **kwargs: 
     proof = Proof(receipt, basis, where.clock.at)
     where.clock.at = proof.look_at
     after: MinerReading | None = None
-    while where.clock.at <= proof.until:
+    gap_s = FIRST_GAP_S
+    while True:
         try:
             after = await reading_of(driver)
             seen = after if watched is Watched.READING else await driver.identify()
@@ -86,8 +88,10 @@ async def act(where: OnSite, driver: Driver, action: str, *args: Any, **kwargs: 
             verdict = proof.see(seen, where.clock.at)
             if verdict is not None:
                 return Outcome(receipt, verdict, before, after)
-        where.clock.at += STEP_S
-    return Outcome(receipt, proof.end(), before, after)
+        if where.clock.at >= proof.until:
+            return Outcome(receipt, proof.end(), before, after)
+        where.clock.at = min(where.clock.at + gap_s, proof.until)
+        gap_s = min(2 * gap_s, LONGEST_GAP_S)
 
 
 @asynccontextmanager

@@ -66,14 +66,15 @@ class _TokenUnknown(_NotRead):
 class Access:
     """Sends signed commands to one machine."""
 
-    __slots__ = ("_clock", "_credentials", "_deadline_s", "_endpoint", "_grant", "_opened",
-                 "_signed", "_wire")  # fmt: skip
+    __slots__ = ("_clock", "_credentials", "_deadline_s", "_endpoint", "_grant", "_note_login",
+                 "_opened", "_signed", "_wire")  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, context: Context) -> None:
         self._endpoint = endpoint
         self._wire = context.wire
         self._clock = context.clock
         self._credentials = context.credentials
+        self._note_login = context.note_login
         self._deadline_s = context.deadline_s
         self._grant: _Grant | None = None
         self._signed: _Signed | None = None
@@ -142,6 +143,7 @@ class Access:
         if isinstance(reply.get("enc"), str):
             reply = cgminer.decode(cipher.opened(reply["enc"], signed.key)).reply
             self._opened = credential
+            self._note_login(self._endpoint, credential == FACTORY)
         return _words(reply)
 
     async def _exchange(self, request: bytes, deadline: Deadline) -> dict[str, Any]:

@@ -45,12 +45,16 @@ class _Order(NamedTuple):
 class Access:
     """Sends signed commands to one machine."""
 
-    __slots__ = ("_ahead_s", "_clock", "_credentials", "_endpoint", "_opened", "_rpc", "_salt")
+    __slots__ = (
+        *("_ahead_s", "_clock", "_credentials", "_endpoint"),
+        *("_note_login", "_opened", "_rpc", "_salt"),
+    )
 
     def __init__(self, endpoint: Endpoint, context: Context, rpc: FramedRpc) -> None:
         self._endpoint = endpoint
         self._clock = context.clock
         self._credentials = context.credentials
+        self._note_login = context.note_login
         self._rpc = rpc
         self._salt: str | None = None
         self._ahead_s = 0.0
@@ -103,6 +107,7 @@ class Access:
         except AccessDenied as error:
             raise _NotPermitted(error) from None
         self._opened = credential
+        self._note_login(self._endpoint, credential == FACTORY)
         return words
 
     def _candidates(self) -> Iterator[Credential]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import md5, sha256
 from typing import Any, NamedTuple
 
@@ -71,9 +72,15 @@ def _tokens(machine: Machine, now: Snapshot) -> dict[str, float]:
     return machine.sessions
 
 
+@lru_cache(maxsize=65_536)
+def _key(password: str, salt: str) -> bytes:
+    # A machine computes this for itself alone; the site would for all of them, again and again.
+    return sha256(md5crypt(password, salt).encode()).digest()
+
+
 def _cipher(machine: Machine) -> Cipher[modes.ECB]:
-    key = md5crypt(machine.credential[1], salt_of(machine))
-    return Cipher(algorithms.AES(sha256(key.encode()).digest()), modes.ECB())  # noqa: S305
+    key = _key(machine.credential[1], salt_of(machine))
+    return Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305
 
 
 def _opened(machine: Machine, data: object) -> Fields | int:
