@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from drivers.registry import DRIVERS
+from drivers.registry import DRIVERS, Control
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "packaging" / "supported.toml"
@@ -45,10 +45,35 @@ class Row(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     note: str = ""
 
 
+CONTROL_MEANINGS = {
+    Control.DOCUMENTED: "sent as a document of the maker says, or as several published programs "
+    "send it to such devices",
+    Control.SIMULATED: "sent as scarce or single public descriptions say. These orders are off: "
+    "the agent gives them only where a `[[control.allow]]` names the driver in `drivers`",
+}
+
+
+class Orders(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What a driver's devices can be made to do, and what that rests on."""
+
+    driver: str
+    actions: str
+    """Names of the driver's methods, with commas; which of them a device has, it tells itself."""
+    grade: Control
+    source: str
+    note: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The actions, one by one."""
+        return tuple(self.actions.split(", "))
+
+
 class Table(msgspec.Struct, forbid_unknown_fields=True):
     """The rows of the page."""
 
     row: tuple[Row, ...]
+    control: tuple[Orders, ...]
 
 
 def load() -> Table:
@@ -81,8 +106,46 @@ def render(table: Table) -> str:
         + ", ".join(f"{_count(table, grade)} {grade}" for grade in Grade)
         + ".",
         "",
+        *_control(table),
     ]
     return "\n".join(lines)
+
+
+def _control(table: Table) -> list[str]:
+    rows = sorted(table.control, key=lambda orders: orders.driver)
+    off = [f"`{orders.driver}`" for orders in rows if orders.grade is Control.SIMULATED]
+    return [
+        "## Control",
+        "",
+        "What devices can be made to do. **No order was proved on a real machine by us**:",
+        "all were proved against our own simulator alone, which was written from the same sources.",
+        "Begin with one machine of each kind, and compare what the agent says came of it with the",
+        "machine's own page.",
+        "",
+        "How far to trust a row:",
+        "",
+        *(f"- **{grade}**: {meaning}." for grade, meaning in CONTROL_MEANINGS.items()),
+        "",
+        f"Off unless named, then: {', '.join(off)}. Nothing at all is ordered without a",
+        "`[[control.allow]]` ([docs/configuration.md](docs/configuration.md#controlallow)). The",
+        "actions are those of the driver; what a single device can do stands in its `capabilities`",
+        "([docs/mqtt.md](docs/mqtt.md#inventory)).",
+        "",
+        "| driver | actions | evidence | source |",
+        "|---|---|---|---|",
+        *(_orders_line(orders) for orders in rows),
+        "",
+        f"{len(rows)} of {len(DRIVERS)} drivers take orders; "
+        + ", ".join(f"{sum(o.grade is grade for o in rows)} {grade}" for grade in CONTROL_MEANINGS)
+        + ".",
+        "",
+    ]
+
+
+def _orders_line(orders: Orders) -> str:
+    actions = ", ".join(f"`{name}`" for name in orders.names)
+    source = f"{orders.source}. {orders.note}" if orders.note else orders.source
+    return f"| `{orders.driver}` | {actions} | **{orders.grade}** | {source} |"
 
 
 def _line(row: Row) -> str:

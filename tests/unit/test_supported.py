@@ -1,5 +1,6 @@
 """SUPPORTED.md says what the tables say, and claims no recording that is not compared."""
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -8,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from drivers.registry import DRIVERS
+from drivers.capabilities import ACTIONS
+from drivers.registry import DRIVERS, Control
 
 ROOT = Path(__file__).parents[2]
 CAPTURES = ROOT.parent / "shared" / "captures"
@@ -32,6 +34,33 @@ def test_the_page_is_generated() -> None:
 def test_every_driver_is_on_the_page_and_no_other() -> None:
     rows = generator().load().row
     assert {row.driver for row in rows} == set(DRIVERS)
+
+
+def test_every_driver_that_takes_orders_has_one_row_of_its_grade() -> None:
+    rows = [(orders.driver, orders.grade) for orders in generator().load().control]
+    graded = {name: spec.control for name, spec in DRIVERS.items()}
+    assert sorted(rows) == sorted(
+        (name, grade) for name, grade in graded.items() if grade is not Control.NONE
+    )
+
+
+def test_every_action_is_named_and_no_other() -> None:
+    for orders in generator().load().control:
+        module, _, name = DRIVERS[orders.driver].path.partition(":")
+        driver = getattr(importlib.import_module(module), name)
+        able = {action for action in ACTIONS if callable(getattr(driver, action, None))}
+        assert len(orders.names) == len(set(orders.names)), orders.driver
+        assert set(orders.names) == able, orders.driver
+
+
+def test_the_page_says_what_is_off_and_that_nothing_was_proved_on_machines() -> None:
+    supported = generator()
+    page = supported.PAGE.read_text().partition("## Control")[2]
+    assert "No order was proved on a real machine by us" in page
+    off = page.partition("Off unless named, then: ")[2].partition(". Nothing at all")[0]
+    assert off.replace("`", "").split(", ") == sorted(
+        name for name, spec in DRIVERS.items() if spec.control is Control.SIMULATED
+    )
 
 
 def test_what_is_graded_recorded_names_its_recordings() -> None:
