@@ -30,6 +30,9 @@ class Relation(StrEnum):
     """At most `value` times the same field of the reading before."""
     BELOW_BEFORE = "below_before"
     """Less than in the reading before (an uptime after a reboot)."""
+    BEGUN_SINCE = "begun_since"
+    """An age in seconds that is shorter than the time since the reading before: for a machine that
+    was young already then, and is older now than it was."""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -103,7 +106,13 @@ def _holds(check: Check, before: Seen, after: Seen) -> bool:
     was = getattr(before, check.field, None)
     if seen is None:
         return False
-    return _RELATIONS[check.relation](seen, check.value, was)
+    return _RELATIONS[check.relation](seen, check.value, was, _seconds_between(before, after))
+
+
+def _seconds_between(before: Seen, after: Seen) -> float:
+    if not (isinstance(before, Reading) and isinstance(after, Reading)):
+        return 0.0
+    return (after.taken_at - before.taken_at).total_seconds()
 
 
 def _fails(check: Check, before: Seen, after: Seen) -> bool:
@@ -113,11 +122,14 @@ def _fails(check: Check, before: Seen, after: Seen) -> bool:
     return not _holds(check, before, after)
 
 
-_RELATIONS: dict[Relation, Callable[[Any, Any, Any], bool]] = {
-    Relation.EQUALS: lambda seen, value, _: seen == value,
-    Relation.DIFFERS: lambda seen, value, _: seen != value,
-    Relation.AT_MOST: lambda seen, value, _: seen <= value,
-    Relation.AT_LEAST: lambda seen, value, _: seen >= value,
-    Relation.AT_MOST_OF_BEFORE: lambda seen, value, was: was is not None and seen <= value * was,
-    Relation.BELOW_BEFORE: lambda seen, _, was: was is not None and seen < was,
+_ROUNDED_S = 2.0
+"""Ages are whole seconds, and read a moment before the reading is dated."""
+_RELATIONS: dict[Relation, Callable[[Any, Any, Any, float], bool]] = {
+    Relation.EQUALS: lambda seen, value, _was, _: seen == value,
+    Relation.DIFFERS: lambda seen, value, _was, _: seen != value,
+    Relation.AT_MOST: lambda seen, value, _was, _: seen <= value,
+    Relation.AT_LEAST: lambda seen, value, _was, _: seen >= value,
+    Relation.AT_MOST_OF_BEFORE: lambda seen, value, was, _: was is not None and seen <= value * was,
+    Relation.BELOW_BEFORE: lambda seen, _value, was, _: was is not None and seen < was,
+    Relation.BEGUN_SINCE: lambda seen, _value, _was, since_s: seen + _ROUNDED_S < since_s,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from drivers.actions import Expectation, Relation, Watched, is_denied
 from drivers.model import Reading
 
-_RELATIVE = frozenset({Relation.AT_MOST_OF_BEFORE, Relation.BELOW_BEFORE})
+_RELATIVE = frozenset({Relation.AT_MOST_OF_BEFORE, Relation.BELOW_BEFORE, Relation.BEGUN_SINCE})
 
 
 class Drift:

@@ -38,7 +38,10 @@ def awake(until_s: float, *, look_after_s: float = 5.0) -> Expectation:
 def restarted(until_s: float, *, look_after_s: float = 5.0) -> Expectation:
     """Its uptime began anew. Only for dialects whose uptime does, for that action."""
     return _expect(
-        (Check("uptime_s", Relation.BELOW_BEFORE),), look_after_s=look_after_s, until_s=until_s
+        (Check("uptime_s", Relation.BELOW_BEFORE),),
+        (Check("uptime_s", Relation.BEGUN_SINCE),),
+        look_after_s=look_after_s,
+        until_s=until_s,
     )
 
 

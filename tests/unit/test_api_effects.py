@@ -1,9 +1,10 @@
 """How the effect of an action is proved, and what a driver says it can do."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers import actions, api
@@ -60,6 +61,21 @@ def test_a_missing_value_proves_nothing(relation: Relation) -> None:
 @pytest.mark.parametrize("relation", [Relation.AT_MOST_OF_BEFORE, Relation.BELOW_BEFORE])
 def test_nothing_is_compared_with_an_unknown_before(relation: Relation) -> None:
     assert not met(Check("power_w", relation, 0.5), miner(power_w=None), miner(power_w=0.0))
+
+
+@pytest.mark.parametrize(
+    ("age_s", "since_s", "holds"),
+    [(90.0, 100.0, True), (98.0, 100.0, False), (130.0, 100.0, False), (0.0, 1.0, False)],
+)
+def test_an_age_that_began_since_the_reading_before(
+    age_s: float, since_s: float, holds: bool
+) -> None:
+    check = Check("uptime_s", Relation.BEGUN_SINCE)
+    later = msgspec.structs.replace(
+        miner(uptime_s=age_s), taken_at=NOW + timedelta(seconds=since_s)
+    )
+    assert met(check, miner(uptime_s=30.0), later) is holds
+    assert not met(check, miner(uptime_s=30.0), miner(uptime_s=None))
 
 
 def test_every_relation_is_evaluated() -> None:
