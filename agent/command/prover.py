@@ -10,6 +10,7 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from agent.command.admission import Admission
 from agent.command.effects import Proof, Verdict
 from agent.fleet.inventory import Device
 from agent.fleet.lane import Lane
@@ -27,6 +28,10 @@ LONGEST_GAP_S = 15.0
 GROWTH = 2.0
 """Looks begin before the effect usually shows, for some are quick, and come further and further
 apart: what did not show in ten seconds may take minutes."""
+LOOKERS = 4096
+"""Devices that are looked at and do not answer must not keep others from being looked at."""
+LOOKS_AT_ONCE = 64
+"""Of those that answer soon: orders go out before what they came to is looked at."""
 IDENTIFIERS = 16
 
 
@@ -57,7 +62,7 @@ class Prover:
     def __init__(
         self,
         clock: Clock,
-        look: Callable[[Device], None],
+        look: Callable[[Device], Awaitable[None]],
         reidentify: Callable[[Device], Awaitable[Identity]],
     ) -> None:
         self._clock = clock
@@ -67,6 +72,7 @@ class Prover:
         self._due: list[tuple[float, int, _Pending]] = []
         self._numbers = itertools.count()
         self._news = asyncio.Event()
+        self._room = Admission(LOOKS_AT_ONCE)
 
     def __len__(self) -> int:
         return sum(map(len, self._pending.values()))
@@ -112,6 +118,7 @@ class Prover:
         """Have devices looked at, and end what is not proved in time, until cancelled."""
         async with asyncio.TaskGroup() as group:
             self._identify = Lane("reidentify", IDENTIFIERS, self._watch_identity, group)
+            self._lookers = Lane("look", LOOKERS, self._watch_readings, group)
             while True:
                 if not self._due:
                     self._news.clear()
@@ -126,14 +133,26 @@ class Prover:
             return
         if now >= pending.proof.until:
             self._settle(pending, pending.proof.end())
-            return
-        if pending.proof.wanted.watched is Watched.IDENTITY:
+        elif pending.proof.wanted.watched is Watched.IDENTITY:
             self._identify.put(pending)
         else:
-            self._look(pending.device)
+            self._lookers.put(pending)
+
+    def _plan_next(self, pending: _Pending) -> None:
+        """Plan the next look, once one is over: a queue of looks must not grow by itself."""
+        if pending.outcome.done():
+            return
+        now = self._clock.monotonic()
         usual_at = pending.proof.look_at if now < pending.proof.look_at else math.inf
         self._plan(pending, min(now + pending.gap_s, usual_at, pending.proof.until))
         pending.gap_s = min(pending.gap_s * GROWTH, LONGEST_GAP_S)
+
+    async def _watch_readings(self, pending: _Pending) -> None:
+        if pending.outcome.done():
+            return
+        async with self._room.place():
+            await self._look(pending.device)
+        self._plan_next(pending)
 
     async def _watch_identity(self, pending: _Pending) -> None:
         if pending.outcome.done():
@@ -147,6 +166,7 @@ class Prover:
         else:
             if identity.id == pending.device.id:
                 self._judge(pending, identity)
+        self._plan_next(pending)
 
     def _judge(self, pending: _Pending, seen: Seen) -> None:
         verdict = pending.proof.see(seen, self._clock.monotonic())

@@ -78,7 +78,6 @@ class Poller:
         async with asyncio.TaskGroup() as group:
             self._good = Lane("poll", settings.concurrency, self._poll, group)
             self._suspect = Lane("suspect", settings.suspect_concurrency, self._poll, group)
-            self._close = Lane("look", settings.concurrency, self._look_closely, group)
             while True:
                 for due in self._schedule.pop_due(self._clock.monotonic()):
                     self._lane(due).put(due)
@@ -113,14 +112,11 @@ class Poller:
         self._sink.reading(reading)
         self.observe(device, reading, self._clock.monotonic() if at is None else at)
 
-    def look(self, device: Device) -> None:
+    async def look(self, device: Device) -> None:
         """Read a device out of turn and anew, for the proof of an action; published as any other.
 
-        Whether it answers says nothing of its health: it may have been told to reboot.
+        Raises nothing. Whether it answers says nothing of its health: it may be booting as told.
         """
-        self._close.put(device)
-
-    async def _look_closely(self, device: Device) -> None:
         try:
             async with device.turn:
                 if isinstance(device.driver, Refreshes):

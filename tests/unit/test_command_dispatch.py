@@ -265,13 +265,13 @@ async def test_a_poll_never_delays_shedding() -> None:
     async with house(1) as place:
         (miner,), (device,) = place.miners.values(), place.fleet.inventory
         gate = miner.script.hold("read")
-        place.fleet.poller.look(device)
-        await gate.reached.wait()
-        job = place.begin("mining.pause")
-        async with asyncio.timeout(5):
-            while ("pause",) not in miner.script.calls:
-                await asyncio.sleep(0)
-        gate.open()
+        async with kept(place.fleet.poller.look(device)):
+            await gate.reached.wait()
+            job = place.begin("mining.pause")
+            async with asyncio.timeout(5):
+                while ("pause",) not in miner.script.calls:
+                    await asyncio.sleep(0)
+            gate.open()
         assert verdicts(await place.done(job)) == ["verified"]
 
 

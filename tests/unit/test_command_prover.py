@@ -37,7 +37,7 @@ class Rig:
         self.prover = Prover(self.clock, self._look, self._reidentify)
         self.device = device_at()
 
-    def _look(self, device: Device) -> None:
+    async def _look(self, device: Device) -> None:
         assert device is self.device
         self.looks.append(self.clock.monotonic() - 1000.0)
 
