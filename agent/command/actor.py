@@ -121,6 +121,7 @@ class Actor:
         words = await last_word()
         if words is not None:
             return Sent(None, words, before, refused=True)
+        device.acted_at = self._clock.monotonic()
         try:
             async with asyncio.timeout(LONGEST_S):
                 receipt = await order.verb.call(device.driver, order.params)

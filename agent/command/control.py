@@ -78,7 +78,7 @@ class Control:
         self._clock = clock
         self._store = store
         self._tell = tell
-        self._prover = Prover(clock, poller.look, registrar.reidentify)
+        self._prover = Prover(clock, poller, registrar.reidentify)
         self._drift = Drift(self._tell_drift)
         self.dispatcher = Dispatcher(
             actor=Actor(poller, clock),

@@ -8,7 +8,7 @@ import itertools
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from agent.command.admission import Admission
 from agent.command.effects import Proof, Verdict
@@ -35,6 +35,16 @@ LOOKS_AT_ONCE = 64
 IDENTIFIERS = 16
 
 
+class Eyes(Protocol):
+    """Reads devices out of turn; what is read comes to `Prover.observe`. Raises nothing."""
+
+    async def glance(self, device: Device) -> None:
+        """Read what a poll reads."""
+
+    async def look(self, device: Device) -> None:
+        """Read everything anew."""
+
+
 class Shown(NamedTuple):
     """The verdict, and the reading that settled it or came last."""
 
@@ -43,7 +53,7 @@ class Shown(NamedTuple):
 
 
 class _Pending:
-    __slots__ = ("acted_at", "device", "gap_s", "last", "outcome", "proof")
+    __slots__ = ("acted_at", "device", "gap_s", "last", "looks", "outcome", "proof")
 
     def __init__(
         self, device: Device, proof: Proof, acted_at: float, outcome: asyncio.Future[Shown]
@@ -54,6 +64,7 @@ class _Pending:
         self.gap_s = FIRST_LOOK_S
         self.outcome = outcome
         self.last: Reading | None = None
+        self.looks = 0
 
 
 class Prover:
@@ -62,11 +73,11 @@ class Prover:
     def __init__(
         self,
         clock: Clock,
-        look: Callable[[Device], Awaitable[None]],
+        eyes: Eyes,
         reidentify: Callable[[Device], Awaitable[Identity]],
     ) -> None:
         self._clock = clock
-        self._look = look
+        self._eyes = eyes
         self._reidentify = reidentify
         self._pending: dict[str, dict[str, _Pending]] = {}
         self._due: list[tuple[float, int, _Pending]] = []
@@ -150,8 +161,13 @@ class Prover:
     async def _watch_readings(self, pending: _Pending) -> None:
         if pending.outcome.done():
             return
+        # A glance costs half of a look, and many effects show in it. What is kept from before an
+        # action can prove nothing that was not so before it; from `look_at` on it might refute.
+        first = not pending.looks and self._clock.monotonic() < pending.proof.look_at
+        pending.looks += 1
+        see = self._eyes.glance if first else self._eyes.look
         async with self._room.place():
-            await self._look(pending.device)
+            await see(pending.device)
         self._plan_next(pending)
 
     async def _watch_identity(self, pending: _Pending) -> None:

@@ -6,6 +6,7 @@ changed or duplicate. Touches no network: who asks whom is `discovery` and `poll
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,7 @@ class Device:
 
     # A site has 30,000 of them.
     __slots__ = (
+        "acted_at",
         "baseline",
         "counters",
         "driver",
@@ -63,6 +65,8 @@ class Device:
         """The last state that was told, not `unknown`."""
         self.counters: tuple[float, ...] = ()
         """The counters of the last fingerprint."""
+        self.acted_at = -math.inf
+        """When something was last done to it (monotonic): its uptime may begin anew after that."""
         self.turn = Turn()
         """One connection at a time: whoever speaks to the device holds it."""
 

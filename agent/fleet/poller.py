@@ -117,10 +117,14 @@ class Poller:
 
         Raises nothing. Whether it answers says nothing of its health: it may be booting as told.
         """
+        if isinstance(device.driver, Refreshes):
+            device.driver.refresh()
+        await self.glance(device)
+
+    async def glance(self, device: Device) -> None:
+        """Read a device out of turn as its poll would, with the slow parts that are kept."""
         try:
             async with device.turn:
-                if isinstance(device.driver, Refreshes):
-                    device.driver.refresh()
                 sample = await device.driver.read()
         except (DriverError, Preempted) as error:
             self._count(f"look_{type(error).__name__}")

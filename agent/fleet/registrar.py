@@ -28,13 +28,15 @@ from agent.fleet.turn import Preempted
 from drivers.api import Clock, Context, Endpoint
 from drivers.errors import DriverError
 from drivers.model import Identity, Sample
-from drivers.probe import Finding, probe
+from drivers.probe import Finding, completed, probe
 
 log = logging.getLogger("stoker.registrar")
 
 WORKERS = 32
 HELD_S = 5.0
 """In a site-wide recovery doubts queue for minutes; within this long nobody swaps a machine."""
+ACTED_ON_S = 900.0
+"""How long after an action of ours a machine may show its traces: it boots, tunes, ramps up."""
 TRIES_BEFORE_UNCONFIRMED = 3
 """A web page that fails once or twice does not make a known machine an unknown one."""
 
@@ -126,11 +128,14 @@ class Registrar:
             self.poller.resume(doubt.due)
 
     async def _confirm(self, doubt: Doubt) -> None:
-        await self._pacer.turn()
         device, sample = doubt.device, doubt.sample
+        recently = self._clock.monotonic() - device.acted_at < ACTED_ON_S
+        acted_on = recently and not device.identity.provisional
+        if not acted_on:
+            await self._pacer.turn()
         try:
             async with device.turn:
-                finding = await probe(device.endpoint, self._contexts(device.endpoint))
+                finding = await (self._who(device) if acted_on else self._probe(device))
                 fresh = await self._read_again(finding, doubt)
         except DriverError as error:
             log.debug("not confirmed: %s", error, extra={"device": device.id})
@@ -156,7 +161,26 @@ class Registrar:
             entered = await self._enter_late(finding, doubt, fresh)
         if entered is not device:
             self.poller.add(entered)
-        await former.close()
+        if entered.driver is not former:
+            await former.close()
+
+    async def _probe(self, device: Device) -> Finding:
+        return await probe(device.endpoint, self._contexts(device.endpoint))
+
+    async def _who(self, device: Device) -> Finding:
+        """Ask a machine that we have just told something, by the driver that told it.
+
+        Its uptime or its words may well be others now; that it is the same machine shows in its
+        identity, with a few questions. Whoever says anything else is looked at from the start.
+        """
+        try:
+            identity = completed(await device.driver.identify())
+        except DriverError:
+            return await self._probe(device)
+        if identity.id != device.id:
+            return await self._probe(device)
+        name, evidence = device.driver_name, device.evidence
+        return Finding(device.endpoint, name, device.driver, identity, evidence)
 
     async def _read_again(self, finding: Finding, doubt: Doubt) -> Sample | None:
         """Read once more where the doubt waited long: yet another machine may have come since."""

@@ -23,6 +23,8 @@ SOCKET_MODE = 0o660
 """The owner and the operators' group; the directory decides who may reach it."""
 IDLE_S = 60.0
 WATCH_QUEUE = 10_000
+BUFFER_BYTES = 32_768
+"""So much may wait to be sent before it is waited for: an order over a site has 10,000 results."""
 SEND_S = 10.0
 """How long a watcher may leave its lines unread."""
 
@@ -156,13 +158,16 @@ class ControlServer:
             return
         try:
             async for content in self._contents(request, user):
+                if writer.is_closing():
+                    return  # who asked has gone; what was ordered goes on
                 writer.write(answer(content))
-                async with asyncio.timeout(SEND_S):
-                    await writer.drain()
-        except ConnectionError:
-            raise
+                if writer.transport.get_write_buffer_size() > BUFFER_BYTES:
+                    async with asyncio.timeout(SEND_S):
+                        await writer.drain()
         except (DriverError, AgentError) as error:
             writer.write(refusal(f"{type(error).__name__}: {error}"))
+        except (ConnectionError, TimeoutError):
+            raise
         except Exception as error:
             log.exception("answering %s failed unexpectedly", request.op, extra={"user": user})
             writer.write(refusal(f"internal error, see the log: {type(error).__name__}"))

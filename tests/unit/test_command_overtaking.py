@@ -51,7 +51,7 @@ class Rig:
         clock = self.fleet.clock
         self.rules = Rules()
         self.miner = MockMiner(mock_identity(1), clock)
-        self.prover = Prover(clock, self.fleet.poller.look, self.fleet.registrar.reidentify)
+        self.prover = Prover(clock, self.fleet.poller, self.fleet.registrar.reidentify)
         self.fleet.poller.observe = self.prover.observe
         self.dispatcher = Dispatcher(
             actor=Actor(self.fleet.poller, clock),

@@ -32,12 +32,17 @@ class Rig:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.looks: list[float] = []
+        self.glances: list[float] = []
         self.asked: list[Device] = []
         self.says: Identity | Exception = Unreachable("nobody")
-        self.prover = Prover(self.clock, self._look, self._reidentify)
+        self.prover = Prover(self.clock, self, self._reidentify)
         self.device = device_at()
 
-    async def _look(self, device: Device) -> None:
+    async def glance(self, device: Device) -> None:
+        self.glances.append(self.clock.monotonic() - 1000.0)
+        await self.look(device)
+
+    async def look(self, device: Device) -> None:
         assert device is self.device
         self.looks.append(self.clock.monotonic() - 1000.0)
 
@@ -183,6 +188,13 @@ async def test_a_proof_gives_way_to_what_is_done_next(rig) -> None:
     assert len(rig.prover) == 1
     rig.show(SLEEPING)
     assert (await second).verdict is Verdict.VERIFIED
+
+
+async def test_the_first_look_is_a_glance_and_later_ones_ask_everything_anew(rig) -> None:
+    await rig.prove()
+    await rig.pass_time(UNTIL_S)
+    assert rig.glances == rig.looks[:1]
+    assert len(rig.looks) > 3
 
 
 async def test_different_things_are_proved_side_by_side(rig) -> None:
