@@ -238,20 +238,25 @@ ACTIONS: dict[str, type] = {
 
 def capabilities(driver: Any) -> dict[str, Latency]:
     """What this device can do, and how soon each shows."""
-    kind = type(driver)
-    names = _ABLE.get(kind)
-    if names is None:
-        names = _ABLE[kind] = _able(kind)
+    names = _able(type(driver))
     if not names:
         return {}
     known = driver.latencies
     return {name: known[name] for name in names if name in known}
 
 
+def can(driver: Any, action: str) -> bool:
+    """True where this device can do it."""
+    return action in _able(type(driver)) and action in driver.latencies
+
+
 def _able(kind: type) -> tuple[str, ...]:
-    if not hasattr(kind, "latencies"):
-        return ()
-    return tuple(name for name, protocol in ACTIONS.items() if issubclass(kind, protocol))
+    names = _ABLE.get(kind)
+    if names is None:
+        acts = hasattr(kind, "latencies")
+        found = (name for name, protocol in ACTIONS.items() if acts and issubclass(kind, protocol))
+        names = _ABLE[kind] = tuple(found)
+    return names
 
 
 _ABLE: dict[type, tuple[str, ...]] = {}

@@ -30,7 +30,7 @@ from agent.fleet.inventory import Device, Inventory
 from agent.fleet.poller import Poller
 from agent.fleet.registrar import Registrar
 from drivers.api import Clock
-from drivers.capabilities import UNFINISHED, capabilities
+from drivers.capabilities import UNFINISHED, can
 from drivers.model import Reading
 
 log = logging.getLogger("stoker.control")
@@ -174,7 +174,7 @@ class Control:
             return str(lock)
         if verb is RECOVER:  # it puts right what we did ourselves
             return None
-        if verb.action not in capabilities(device.driver):
+        if not can(device.driver, verb.action):
             return f"{device.identity.model or device.driver_name} cannot do {verb.name}"
         if device.id in self._recovery and not verb.past_locks:
             return "an earlier change was interrupted and is being put right first"

@@ -118,7 +118,7 @@ class Dispatcher:
                 self._supersede(work, before)
             earlier = before[-1] if before and load is not Load.SHEDS else None
             before.append(work)
-            self._tasks.create_task(self._take_to_end(work, earlier), name=f"act-{device.id}")
+            self._tasks.create_task(self._take_to_end(work, earlier))
         self._tasks.create_task(self._finish(job), name=f"job-{order.id}")
         return job
 
@@ -191,7 +191,7 @@ class Dispatcher:
         admission = self._shedding if work.load is Load.SHEDS else self._others
         async with admission.place():
             # It may have waited for minutes: somebody may have locked the rack since.
-            words = self._objection(work)
+            words = None if work.load is Load.SHEDS else self._objection(work)
             if words is not None:
                 return _result(work, _unsent(work), words)
             began = self._clock.monotonic()

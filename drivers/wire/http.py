@@ -92,10 +92,10 @@ class HttpPool:
         page = _Page(Incoming(ask.url, ask.limit_bytes), raw, loop.create_future())
         self._open.add(page)
         try:
-            async with asyncio.timeout_at(min(ask.until, loop.time() + CONNECT_S)) as limit:
+            async with asyncio.timeout_at(min(ask.until, loop.time() + CONNECT_S)):
                 await self._connect(page, ask)
-                limit.reschedule(ask.until)
-                return await page.answer
+            page.end_at(ask.until, loop)
+            return await page.answer
         except TimeoutError as error:
             if isinstance(error, DriverError):
                 raise
@@ -168,6 +168,7 @@ class _Page(asyncio.Protocol):
         self.sent = False
         """Whether the request has left: from then on the device may have heard it."""
         self._request = request
+        self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -199,6 +200,15 @@ class _Page(asyncio.Protocol):
             words = str(exc) if exc else "closed without an answer"
             self.fail(Unreachable(f"{self.incoming.url}: {words}"))
 
+    def end_at(self, until: float, loop: asyncio.AbstractEventLoop) -> None:
+        """End with a `TimeoutError` where the answer is not whole by then."""
+        if not self.answer.done():
+            self._timer = loop.call_at(until, self._expire)
+
+    def _expire(self) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(TimeoutError())
+
     def fail(self, error: DriverError) -> None:
         """End with an error."""
         error.sent = self.sent
@@ -208,6 +218,8 @@ class _Page(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once: nothing more is wanted from this connection."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
         if self.answer.done() and not self.answer.cancelled():
