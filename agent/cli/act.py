@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from agent.cli.deeds import DEEDS, wanted
 from agent.cli.show import plain, printer
 from agent.cli.target import add_socket
+from agent.errors import AgentError
 from agent.local import client
 
 GOOD = frozenset({"verified", "verified_unanswered"})
@@ -44,16 +45,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Give the order and follow it; 3 where any device did not do it."""
     verb, params = wanted(arguments.deed, arguments.arguments)
-    lines = client.stream(
-        arguments.socket, op="act", target=arguments.target, verb=verb, params=params
+    lines = _whole(
+        client.stream(arguments.socket, op="act", target=arguments.target, verb=verb, params=params)
     )
     if arguments.json:
         return _print_json(lines)
     begun = next(lines)["begun"]
     results = (line["result"] for line in lines if "result" in line)
     if begun["devices"] == 1:
-        return _show_one(verb, next(results))
+        return max(_show_one(verb, result) for result in results)
     return _show_many(verb, begun["devices"], results)
+
+
+def _whole(lines: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The lines; raises `AgentError` where the agent ended before it had said all."""
+    line: dict[str, Any] = {}
+    for line in lines:
+        yield line
+    if "ended" not in line:
+        raise AgentError("the agent ended in mid-order: what came of the rest is not known")
 
 
 def _print_json(lines: Iterator[dict[str, Any]]) -> int:

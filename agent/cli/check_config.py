@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from agent.config import locations
+from agent.config import locations, logins
 from agent.config.advice import advice
 from agent.config.load import DEFAULT_PATH, load
 from agent.config.ranges import OwnedRanges
@@ -43,6 +43,8 @@ def _summary(path: Path) -> str:
     words = f"ok: {_count(len(owned), 'address', 'es')} in {_count(len(owned.ranges), 'range')}"
     if config.locations:
         words += f", {_count(len(locations.load(Path(config.locations.file))), 'location')}"
+    if config.credentials:
+        words += f", {_count(len(logins.load(config.credentials)), 'login')}"
     for sentence in advice(config):
         print(f"warning: {sentence}", file=sys.stderr)
     return f"{words}; site {config.site.name}, node {config.node.name}"

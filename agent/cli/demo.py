@@ -54,6 +54,8 @@ sweep_interval_s = 30
 [telemetry]
 summary_interval_s = 5
 
+[[control.allow]]
+
 [[range]]
 addresses = "{addresses}"
 rpc_port = {rpc_port}
@@ -102,6 +104,8 @@ def _demonstrate(arguments: argparse.Namespace, directory: Path) -> None:
         config = directory / "stoker.toml"
         config.write_text(_configuration(arguments, directory, broker.port, ready))
         print(_how_to_subscribe(broker.port), flush=True)
+        socket = directory / "control.sock"
+        print(f"to act:       stoker act make=Bitmain pause --socket {socket}", flush=True)
         with _Child(["run", "--config", str(config)], directory / "agent.log") as agent:
             _watch(agent, f"127.0.0.1:{broker.port}", arguments.seconds)
 

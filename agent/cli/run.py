@@ -17,7 +17,7 @@ from agent import log as logs
 from agent.app import Agent
 from agent.config.load import DEFAULT_PATH, load
 from agent.config.schema import Config
-from agent.errors import AgentError
+from agent.errors import AgentError, ConfigError
 
 log = logging.getLogger("stoker")
 
@@ -59,5 +59,7 @@ def _one_error() -> Iterator[None]:
     """A part that fails at start ends the agent with its own words, not with a traceback."""
     try:
         yield
+    except* ConfigError as group:  # a file that the configuration names: a restart would not help
+        raise group.exceptions[0] from None
     except* AgentError as group:
         raise AgentError("; ".join(str(error) for error in group.exceptions)) from None

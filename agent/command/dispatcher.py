@@ -282,13 +282,13 @@ def _result(
     after: Reading | None = None,
     **times: Any,
 ) -> Result:
-    device = work.device
+    device, verb = work.device, work.job.order.verb
     return Result(
         device_id=device.id,
         address=device.address,
         verdict=verdict,
         words=words,
-        before=evidence(before if before is not None else device.last),
-        after=evidence(after),
+        before=evidence(before if before is not None else device.last, verb),
+        after=evidence(after, verb),
         **times,
     )

@@ -52,6 +52,11 @@ class Proof:
         self.until = acted_at + self.wanted.until_s
 
     @property
+    def unanswered(self) -> bool:
+        """True where the device said nothing to the order."""
+        return self._answer is Answer.UNANSWERED
+
+    @property
     def look_at(self) -> float:
         """When the first look is worth its cost."""
         return self._look_at

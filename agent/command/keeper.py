@@ -17,7 +17,7 @@ from drivers.errors import DriverError
 log = logging.getLogger("stoker.keeper")
 
 WORKERS = 16
-PER_SECOND = 50.0
+PER_SECOND = 100.0
 ROUND_S = 5.0
 RETRY_S = 300.0
 

@@ -42,8 +42,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[str, ...] | None = None
 
 
-def evidence(reading: Reading | None) -> Evidence | None:
-    """The evidence in a reading; pool passwords are in none."""
+def evidence(reading: Reading | None, verb: Verb) -> Evidence | None:
+    """The evidence in a reading; pools, without their passwords, only where pools are set."""
     if reading is None:
         return None
     if not isinstance(reading, MinerReading):
@@ -56,7 +56,7 @@ def evidence(reading: Reading | None) -> Evidence | None:
         power_source=reading.power_source,
         power_limit_w=reading.power_limit_w,
         mode=reading.preset or reading.mode,
-        pools=reading.pool_targets,
+        pools=reading.pool_targets if verb.aspect == "pools" else None,
     )
 
 

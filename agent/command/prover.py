@@ -53,7 +53,7 @@ class Shown(NamedTuple):
 
 
 class _Pending:
-    __slots__ = ("acted_at", "device", "gap_s", "last", "looks", "outcome", "proof")
+    __slots__ = ("acted_at", "device", "gap_s", "last", "looks", "outcome", "proof", "unanswered")
 
     def __init__(
         self, device: Device, proof: Proof, acted_at: float, outcome: asyncio.Future[Shown]
@@ -65,6 +65,7 @@ class _Pending:
         self.outcome = outcome
         self.last: Reading | None = None
         self.looks = 0
+        self.unanswered = proof.unanswered
 
 
 class Prover:
@@ -83,7 +84,10 @@ class Prover:
         self._due: list[tuple[float, int, _Pending]] = []
         self._numbers = itertools.count()
         self._news = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
         self._room = Admission(LOOKS_AT_ONCE)
+        self._doubtful = Admission(LOOKS_AT_ONCE)
+        """For those that said nothing, or showed nothing at the last look: they may hang."""
 
     def __len__(self) -> int:
         return sum(map(len, self._pending.values()))
@@ -94,7 +98,7 @@ class Prover:
             return Shown(Verdict.NOT_VERIFIED, None)
         now = self._clock.monotonic()
         proof = Proof(receipt, before, now)
-        outcome: asyncio.Future[Shown] = asyncio.get_running_loop().create_future()
+        outcome: asyncio.Future[Shown] = self._loop.create_future()
         pending = _Pending(device, proof, now, outcome)
         self.supersede(device.id, verb)
         self._pending.setdefault(device.id, {})[verb] = pending
@@ -127,6 +131,7 @@ class Prover:
 
     async def run(self) -> None:
         """Have devices looked at, and end what is not proved in time, until cancelled."""
+        self._loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as group:
             self._identify = Lane("reidentify", IDENTIFIERS, self._watch_identity, group)
             self._lookers = Lane("look", LOOKERS, self._watch_readings, group)
@@ -166,7 +171,9 @@ class Prover:
         first = not pending.looks and self._clock.monotonic() < pending.proof.look_at
         pending.looks += 1
         see = self._eyes.glance if first else self._eyes.look
-        async with self._room.place():
+        silent = pending.unanswered or (not first and pending.last is None)
+        room = self._doubtful if silent else self._room
+        async with room.place():
             await see(pending.device)
         self._plan_next(pending)
 

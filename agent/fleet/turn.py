@@ -60,8 +60,10 @@ class Turn:
     ) -> None:
         taken, self._reader = self._reader is None, None
         self._pass_on()
+        if not taken or kind is not asyncio.CancelledError:
+            return
         task = asyncio.current_task()
-        if taken and task is not None and kind is asyncio.CancelledError and not task.uncancel():
+        if task is not None and not task.uncancel():
             raise Preempted from None
 
     @asynccontextmanager

@@ -54,6 +54,7 @@ class Database:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection
+        self._loop: asyncio.AbstractEventLoop
         self._dirty: dict[str, bytes] = {}
         self._audit: list[tuple[float, str, bytes]] = []
         self._memories: dict[str, dict[str, bytes]] = {}
@@ -63,6 +64,7 @@ class Database:
         """Counts the starts of this node; a later start has the higher number."""
 
     async def __aenter__(self) -> Database:
+        self._loop = asyncio.get_running_loop()
         try:
             await self._run(self._open)
         except BaseException:
@@ -182,7 +184,7 @@ class Database:
         What comes while a write is under way is committed together: a thousand machines that are
         told to sleep at once share a few dozen commits.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[None] = self._loop.create_future()
         self._entries.append((device_id, key, value, done))
         if not self._writing:
             self._write_entries()
@@ -191,7 +193,7 @@ class Database:
     def _write_entries(self) -> None:
         batch, self._entries = self._entries, []
         self._writing = True
-        work = asyncio.get_running_loop().run_in_executor(
+        work = self._loop.run_in_executor(
             self._thread, self._commit_entries, [entry[:3] for entry in batch]
         )
         work.add_done_callback(lambda ended: self._entries_written(batch, ended))

@@ -33,6 +33,8 @@ class HttpPool:
         self._interface = interface
         self._open: set[_Page] = set()
         self._closed = False
+        # Kept: Python 3.11 asks the kernel for the process id each time that one asks for the loop.
+        self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> HttpPool:
         return self
@@ -67,7 +69,7 @@ class HttpPool:
         limit_bytes: int = 1 << 20,
     ) -> WebReply:
         """Ask a web server once, and once more where it challenges; see `drivers.api.Web`."""
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = self._loop.time() + deadline_s
         given = dict(headers or {})
         ask = _Ask(method, url, body, until, deadline_s, limit_bytes)
         if not isinstance(login, DigestLogin):
@@ -80,7 +82,7 @@ class HttpPool:
         return await self._ask(ask, given | {"Authorization": answer})
 
     async def _ask(self, ask: _Ask, headers: Mapping[str, str]) -> WebReply:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if self._closed:
             raise Unreachable(f"{ask.url}: the client was closed")
         if loop.time() >= ask.until:
@@ -109,7 +111,7 @@ class HttpPool:
             page.abort()
 
     async def _connect(self, page: _Page, ask: _Ask) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         address = (ask.address, ask.port)
         if self._interface is None:
             local = (self._source_address, 0) if self._source_address else None

@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import agent_load, decoding, dialects, exchanging
+from tests.benchmarks import agent_load, decoding, dialects, exchanging, shedding
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "decode": decoding.run,
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "exchange": exchanging.run,
     "poll": agent_load.run_poll,
     "load": agent_load.run_load,
+    "shed": shedding.run,
 }
 
 

@@ -309,3 +309,22 @@ async def test_a_machine_that_died_while_the_agent_was_down_is_missed(fleet):
                 await asyncio.sleep(0.015)
         assert fleet.sink.readings[0].state is State.UNREACHABLE
         assert fleet.sink.ids()[0] == ONE
+
+
+async def test_who_was_just_told_something_is_asked_by_the_driver_that_told_it(fleet):
+    async with fleet.running():
+        miner, device = await fleet.add(A, 1)
+        device.acted_at = fleet.clock.monotonic()
+        miner.booted_at = fleet.clock.monotonic()  # it started anew, as it was told
+        assert (await fleet.reading_of_next_round()).device_id == ONE
+        assert fleet.world.probes == [A]  # at discovery alone
+        assert fleet.inventory.at(A) is device
+
+
+async def test_another_machine_where_something_was_told_is_looked_at_from_the_start(fleet):
+    async with fleet.running():
+        _, device = await fleet.add(A, 1)
+        device.acted_at = fleet.clock.monotonic()
+        fleet.world.put(A, 2)
+        assert (await fleet.reading_of_next_round()).device_id == TWO
+        assert fleet.world.probes == [A, A]
