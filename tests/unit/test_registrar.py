@@ -326,5 +326,5 @@ async def test_another_machine_where_something_was_told_is_looked_at_from_the_st
         _, device = await fleet.add(A, 1)
         device.acted_at = fleet.clock.monotonic()
         fleet.world.put(A, 2)
-        assert (await fleet.reading_of_next_round()).device_id == TWO
+        await fleet.round(lambda: TWO in fleet.sink.ids())
         assert fleet.world.probes == [A, A]
