@@ -9,12 +9,13 @@ import platform
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import agent_load, decoding, dialects, exchanging, shedding
+from tests.benchmarks import agent_load, decoding, dialects, exchanging, paging, shedding
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "decode": decoding.run,
     "dialects": dialects.run,
     "exchange": exchanging.run,
+    "pages": paging.run,
     "poll": agent_load.run_poll,
     "load": agent_load.run_load,
     "shed": shedding.run,
