@@ -90,6 +90,7 @@ def test_the_whole_site_sleeps_and_wakes(tmp_path: Path, broker: Broker) -> None
         assert node.status()["totals"]["by_state"] == {"sleeping": 6, "mining": 6}
 
 
+@pytest.mark.timeout(180)  # a light may take a minute to show, and is waited for that long
 def test_a_machine_that_says_ok_and_does_nothing_is_found_out(
     tmp_path: Path, broker: Broker
 ) -> None:
