@@ -16,7 +16,7 @@ SPARE_DESCRIPTORS = 200
 
 # With 30,000 devices a full collection takes 0.1 s and more. Readings are untracked structs
 # that hold no cycles, so collecting is left to ten times as many allocations as usual.
-_GC_THRESHOLDS = (50_000, 20, 100)
+_GC_THRESHOLDS = (200_000, 20, 100)
 
 
 def raise_descriptor_limit(wanted: int) -> None:
