@@ -25,6 +25,7 @@ from agent.fleet.findings import Findings
 from agent.fleet.hostwatch import HostWatch
 from agent.fleet.inventory import Inventory, Known
 from agent.fleet.poller import Poller
+from agent.fleet.precedence import Precedence
 from agent.fleet.reach import Reach
 from agent.fleet.registrar import Registrar
 from agent.local.reads import Reads
@@ -57,6 +58,7 @@ class Agent:
         self._clock = SystemClock()
         self._rng = random.Random()
         self._topics = Topics(config.site.name, config.node.name)
+        self._precedence = Precedence(self._clock)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Agent:
@@ -122,7 +124,7 @@ class Agent:
 
     def _build_session(self) -> None:
         config = self.config
-        self.publisher = Publisher(self.outbox, self.statements.announce)
+        self.publisher = Publisher(self.outbox, self.statements.announce, self._precedence)
         self.session = Session(
             SessionSettings(
                 mqtt=config.mqtt,
@@ -160,7 +162,13 @@ class Agent:
         per_second = config.discovery.per_second
         self.registrar = Registrar(self.inventory, clock, self.feed, self.reach.context, per_second)
         self.poller = Poller(
-            config.polling, self.inventory, clock, self._rng, self.feed, self.registrar.doubted
+            config.polling,
+            self.inventory,
+            clock,
+            self._rng,
+            self.feed,
+            self.registrar.doubted,
+            precedence=self._precedence,
         )
         self.registrar.poller = self.poller
         self.discovery = Discovery(

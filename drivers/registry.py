@@ -281,4 +281,4 @@ class Network:
 
     async def __aexit__(self, *_: object) -> None:
         self.wire.close()
-        await self.web.close()
+        self.web.close()

@@ -13,6 +13,7 @@ from agent.config.schema import Polling
 from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Inventory
 from agent.fleet.poller import Poller
+from agent.fleet.precedence import Precedence
 from agent.fleet.registrar import Registrar
 from drivers.api import Context, Endpoint
 from drivers.errors import Unreachable
@@ -171,6 +172,7 @@ class Fleet:
             lambda _: None,
             1e6,  # type: ignore[arg-type]
         )
+        self.precedence = Precedence(self.clock)
         self.poller = Poller(
             Polling(**settings),
             self.inventory,
@@ -178,6 +180,7 @@ class Fleet:
             random.Random(1),
             self.sink,
             self.registrar.doubted,
+            precedence=self.precedence,
         )
         self.registrar.poller = self.poller
 

@@ -20,7 +20,7 @@ from agent.command.orders import Job, Order, Result
 from agent.command.policy import Policy
 from agent.command.prover import Prover
 from agent.command.recovery import RECOVER, Recovery
-from agent.command.starts import Spacing, Starts
+from agent.command.starts import Starts
 from agent.command.targets import parse, value_of
 from agent.command.verbs import VERBS
 from agent.config.schema import Control as ControlSettings
@@ -85,8 +85,8 @@ class Control:
             prover=self._prover,
             drift=self._drift,
             starts=Starts[Work](settings.starts_per_minute, settings.starts_per_group_per_minute),
-            spacing=Spacing(settings.starts_per_minute, settings.starts_per_group_per_minute),
             rules=self,
+            precedence=poller.precedence,
             concurrency=settings.concurrency,
             clock=clock,
         )

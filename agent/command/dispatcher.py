@@ -13,9 +13,10 @@ from agent.command.drift import Drift
 from agent.command.effects import Verdict
 from agent.command.orders import Job, Order, Result, evidence
 from agent.command.prover import Prover, Shown
-from agent.command.starts import Spacing, Starts
+from agent.command.starts import Starts
 from agent.command.verbs import Load
 from agent.fleet.inventory import Device
+from agent.fleet.precedence import Precedence
 from drivers.actions import Answer, Watched
 from drivers.api import Clock
 from drivers.model import Reading
@@ -69,8 +70,8 @@ class Dispatcher:
         prover: Prover,
         drift: Drift,
         starts: Starts[Work],
-        spacing: Spacing,
         rules: Rules,
+        precedence: Precedence,
         concurrency: int,
         clock: Clock,
     ) -> None:
@@ -78,8 +79,8 @@ class Dispatcher:
         self._prover = prover
         self._drift = drift
         self._starts = starts
-        self._spacing = spacing
         self._rules = rules
+        self._precedence = precedence
         self._clock = clock
         self._shedding = Admission(concurrency)
         self._others = Admission(max(1, concurrency // 4))
@@ -116,6 +117,7 @@ class Dispatcher:
             before = self._works.setdefault(device.id, [])
             if load is Load.SHEDS:
                 self._supersede(work, before)
+                self._precedence.begin()
             earlier = before[-1] if before and load is not Load.SHEDS else None
             before.append(work)
             self._tasks.create_task(self._take_to_end(work, earlier))
@@ -172,6 +174,8 @@ class Dispatcher:
             log.exception("an order failed unexpectedly", extra={"device": device.id})
             result = _result(work, Verdict.FAILED, "internal error, see the log")
         finally:
+            if work.load is Load.SHEDS:
+                self._precedence.end()
             work.finished.set()
             self._forget(work)
         self._rules.ended(work.job.order, device, result)
@@ -217,7 +221,7 @@ class Dispatcher:
     async def _keep_distance(self, work: Work) -> None:
         """Starts that were let go one by one may have met on the way: space them once more."""
         now = self._clock.monotonic()
-        wait_s = self._spacing.reserve(self._rules.start_group(work.device), now) - now
+        wait_s = self._starts.spacing.reserve(self._rules.start_group(work.device), now) - now
         if wait_s > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):

@@ -43,6 +43,8 @@ class Starts(Generic[Start]):
         self._free_at = 0.0
         self._group_free_at: dict[str, float] = {}
         self._waiting: dict[str, deque[Start]] = {}
+        self.spacing = Spacing(per_minute, per_group_per_minute)
+        """For those that were let go, where they are sent: they may have met on the way."""
         self._group_of: dict[Start, str] = {}
 
     def __len__(self) -> int:

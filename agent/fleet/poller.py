@@ -18,6 +18,7 @@ from agent.fleet.health import Health, wait_after_failures_s
 from agent.fleet.histogram import Histogram
 from agent.fleet.inventory import Device, Inventory
 from agent.fleet.lane import Lane
+from agent.fleet.precedence import Precedence
 from agent.fleet.schedule import Due, Schedule
 from agent.fleet.sink import Sink
 from agent.fleet.turn import Preempted
@@ -57,6 +58,8 @@ class Poller:
         rng: random.Random,
         sink: Sink,
         doubted: Doubted,
+        *,
+        precedence: Precedence,
     ) -> None:
         self._settings = settings
         self._inventory = inventory
@@ -64,6 +67,7 @@ class Poller:
         self._rng = rng
         self._sink = sink
         self._doubted = doubted
+        self.precedence = precedence
         self._schedule: Schedule[str] = Schedule(
             settings.interval_s, settings.per_subnet_per_s, rng
         )
@@ -79,8 +83,9 @@ class Poller:
             self._good = Lane("poll", settings.concurrency, self._poll, group)
             self._suspect = Lane("suspect", settings.suspect_concurrency, self._poll, group)
             while True:
-                for due in self._schedule.pop_due(self._clock.monotonic()):
-                    self._lane(due).put(due)
+                if not self.precedence.claimed:
+                    for due in self._schedule.pop_due(self._clock.monotonic()):
+                        self._lane(due).put(due)
                 await asyncio.sleep(TICK_S)
 
     def add(self, device: Device) -> None:

@@ -18,7 +18,7 @@ from enum import StrEnum
 
 import msgspec
 
-EVENT_LIMIT = 10_000
+EVENT_LIMIT = 100_000
 ALONE_AFTER_LOSSES = 2
 POISON_AFTER_LOSSES = 5
 POISON = "poison"

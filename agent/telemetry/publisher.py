@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from agent.fleet.precedence import Precedence
 from agent.mqtt.events import Events, Message, Outcome
 from agent.mqtt.failure import Cause, LinkLost
 from agent.mqtt.session import Session
@@ -22,9 +23,12 @@ GATHER_S = 0.01
 class Publisher:
     """Joins an outbox to a session. Call `pump_soon` after putting letters in."""
 
-    def __init__(self, outbox: Outbox, on_connect: Callable[[], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, on_connect: Callable[[], None], precedence: Precedence
+    ) -> None:
         self._outbox = outbox
         self._on_connect = on_connect
+        self._precedence = precedence
         self._pumping = False
         self._planned: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
@@ -47,7 +51,10 @@ class Publisher:
 
     def _pump_planned(self) -> None:
         self._planned = None
-        self.pump()
+        if self._precedence.claimed:
+            self.pump_soon()
+        else:
+            self.pump()
 
     def pump(self) -> None:
         """Hand over letters until the window is full or nothing waits."""
@@ -101,7 +108,8 @@ class Publisher:
     def _acknowledged(self, token: int) -> None:
         self._outbox.arrived(token)
         self._progress.set()
-        self.pump()
+        if not self._precedence.claimed:
+            self.pump()
 
     def _refused(self, token: int, reason: int) -> None:
         log.error("the broker refused a message for good (reason code %d)", reason)

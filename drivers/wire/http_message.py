@@ -70,13 +70,10 @@ class Incoming:
             return self._read_chunks()
         return self._read_body()
 
-    def end(self) -> bool:
-        """The device closed the connection: True where that ends the answer.
-
-        Raises `Unreachable` where something is missing.
-        """
+    def end(self) -> None:
+        """The device closed the connection; raises `Unreachable` where something is missing."""
         if self._status and not self._chunked and self._left is None:
-            return True
+            return
         got = len(self._body) + len(self._buffer)
         raise Unreachable(f"{self.url}: closed after {got} bytes of an answer")
 

@@ -13,7 +13,7 @@ from agent.command.drift import Drift
 from agent.command.effects import Verdict
 from agent.command.orders import Job, Order, Result
 from agent.command.prover import Prover
-from agent.command.starts import Spacing, Starts
+from agent.command.starts import Starts
 from agent.command.verbs import VERBS, Params
 from agent.fleet.inventory import Device
 from agent.fleet.turn import Preempted
@@ -58,8 +58,8 @@ class Rig:
             prover=self.prover,
             drift=Drift(lambda *_: None),
             starts=Starts[Work](1e6, 1e6),
-            spacing=Spacing(1e6, 1e6),
             rules=self.rules,
+            precedence=self.fleet.precedence,
             concurrency=100,
             clock=clock,
         )

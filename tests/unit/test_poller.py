@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from agent.fleet.health import Health
+from agent.fleet.poller import TICK_S
+from agent.fleet.precedence import MANY
 from drivers.errors import DeviceTimeout, NoResources, Refused, Unreachable
 from drivers.mock import mock_identity
 from drivers.model import Fault, State
@@ -299,3 +301,17 @@ async def test_figures_are_taken_once_and_add_up_in_the_total(fleet):
         assert fleet.poller.take_stats().outcomes == {"ok": 1}
         assert not fleet.poller.take_stats().outcomes
         assert fleet.poller.total.outcomes == {"ok": 1}
+
+
+async def test_polls_wait_while_a_site_is_put_to_sleep(fleet):
+    async with fleet.running():
+        miner, _ = await fleet.add(A, 1)
+        for _ in range(MANY):
+            fleet.precedence.begin()
+        read = miner.reads
+        for _ in range(3):
+            fleet.clock.advance(fleet.interval_s / 100)
+            await asyncio.sleep(TICK_S * 2)
+        assert miner.reads == read
+        fleet.precedence.end()
+        await rounds(fleet, miner, 1)

@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
+from agent.fleet.precedence import MANY, Precedence
 from agent.mqtt.events import Message, Outcome
 from agent.mqtt.failure import Cause, LinkLost
 from agent.telemetry.outbox import POISON, POISON_AFTER_LOSSES, Outbox, Priority
-from agent.telemetry.publisher import Publisher
-from tests.fakes import settled_loop
+from agent.telemetry.publisher import GATHER_S, Publisher
+from tests.fakes import FakeClock, settled_loop
 
 
 class FakeSession:
@@ -40,7 +41,8 @@ class Post:
 
     def __init__(self) -> None:
         self.outbox = Outbox(1000)
-        self.publisher = Publisher(self.outbox, self.announce)
+        self.precedence = Precedence(FakeClock())
+        self.publisher = Publisher(self.outbox, self.announce, self.precedence)
         self.session = self.publisher.session = FakeSession()  # type: ignore[assignment]
         self.messages: list[Message] = []
         self.events = self.publisher.events(self.messages.append)
@@ -106,6 +108,19 @@ async def test_what_is_put_within_a_moment_leaves_together(post):
     async with asyncio.timeout(5):
         while len(post.sent()) < 3:
             await asyncio.sleep(0.002)
+
+
+async def test_messages_wait_while_a_site_is_put_to_sleep(post):
+    for _ in range(MANY):
+        post.precedence.begin()
+    post.report("a")
+    post.publisher.pump_soon()
+    await asyncio.sleep(GATHER_S * 3)
+    assert not post.sent()
+    post.precedence.end()
+    async with asyncio.timeout(5):
+        while not post.sent():
+            await asyncio.sleep(GATHER_S)
 
 
 def test_offline_everything_stays(post):
