@@ -1,7 +1,6 @@
 """A TCP proxy on loopback that does to a link what bad links do: delay, cut, swallow, drip, shape.
 
-It runs in a thread with its own event loop, so that processes and parts in a test's own loop
-can be put behind it alike. Everything can be switched while it runs.
+It runs in a thread of its own. Everything can be switched while it runs.
 """
 
 from __future__ import annotations

@@ -226,8 +226,8 @@ def test_a_broken_link_refuses_until_it_is_healed(proxy: Proxy) -> None:
 
 
 def test_nobody_behind_it_is_a_reset() -> None:
-    with Proxy(free_port()) as proxy, reach(proxy) as sock:
-        with pytest.raises(ConnectionResetError):
+    with Proxy(free_port()) as proxy:
+        with pytest.raises(ConnectionResetError), reach(proxy) as sock:
             sock.recv(1)
         eventually(lambda: proxy.open == 0)
 
