@@ -1,0 +1,134 @@
+"""Where history stands in the spool: the oldest segment of a stream with something to send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+from agent.telemetry.marks import PlaceKey
+from agent.telemetry.parcel import Head
+
+
+class Segment(Protocol):
+    """A file of the spool: one chain of frames."""
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def boot_id(self) -> str:
+        """The run of the agent that took its readings."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The number of that run."""
+        ...
+
+    @property
+    def first_seq(self) -> int:
+        """The number of its first reading."""
+        ...
+
+    @property
+    def last_seq(self) -> int:
+        """The number of its last reading."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be added."""
+        ...
+
+
+class Record(Head, Protocol):
+    """A frame as the spool gives it back."""
+
+    @property
+    def index(self) -> int:
+        """Its place in the segment."""
+        ...
+
+    @property
+    def payload(self) -> bytes:
+        """The frame."""
+        ...
+
+
+class Spool(Protocol):
+    """What delivery needs of the spool."""
+
+    def segments(self, stream: str) -> Sequence[Segment]:
+        """The segments of a stream, oldest first."""
+        ...
+
+    def unsettled(self, segment_id: str) -> Iterable[int]:
+        """Which frames of a segment are still to be kept, in order."""
+        ...
+
+    def settle(self, segment_id: str, index: int) -> None:
+        """A frame needs to be kept no longer; harmless where it is gone."""
+        ...
+
+    async def read(self, segment_id: str, index: int, limit_bytes: int) -> Sequence[Record]:
+        """Frames from `index` on, at least one where there is one."""
+        ...
+
+
+class Cursor:
+    """Walks along one stream, oldest first, and passes by what is held elsewhere."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        stream: str,
+        held: Collection[PlaceKey],
+        stored: Callable[[str, str, int], bool],
+    ) -> None:
+        self.rewinds = 0
+        self._spool = spool
+        self._stream = stream
+        self._held = held
+        self._stored = stored
+        self._segment: tuple[int, int] = (-1, -1)  # epoch, first number
+        self._segment_id = ""
+        self._index = 0
+
+    def rewind(self) -> None:
+        """Back to the oldest."""
+        self.rewinds += 1
+        self._segment, self._segment_id, self._index = (-1, -1), "", 0
+
+    def find(self) -> tuple[Segment, list[int]] | None:
+        """The next segment with frames to send, and which; None where there is none."""
+        for segment in self._spool.segments(self._stream):
+            key = (segment.epoch, segment.first_seq)
+            if key < self._segment:
+                continue
+            wanted = self._wanted(segment)
+            if wanted:
+                if segment.id != self._segment_id:
+                    self._segment, self._segment_id, self._index = key, segment.id, 0
+                return segment, wanted
+        return None
+
+    def _wanted(self, segment: Segment) -> list[int]:
+        held, start = self._held, self._index if segment.id == self._segment_id else 0
+        unsettled = self._spool.unsettled(segment.id)
+        if self._stored(self._stream, segment.boot_id, segment.last_seq):
+            for index in list(unsettled):
+                self._spool.settle(segment.id, index)
+            return []
+        return [index for index in unsettled if index >= start and (segment.id, index) not in held]
+
+    def advance(self, segment_id: str, index: int) -> None:
+        """Everything before `index` was seen; a rewind in between stands."""
+        if segment_id == self._segment_id:
+            self._index = index
+
+    def skip(self, segment: Segment) -> None:
+        """Nothing can be had of this segment now: the next one."""
+        if segment.id == self._segment_id:
+            self._segment = (segment.epoch, segment.first_seq + 1)
