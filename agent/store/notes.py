@@ -1,0 +1,56 @@
+"""Which segments have frames that were settled since that was last written down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from agent.store.disk import Note
+from agent.store.shelf import Segment
+
+NOTE_S = 1.0
+
+
+class Notes:
+    """Gathers notes for a second. `due` is called in the event loop when they can be taken."""
+
+    def __init__(self, due: Callable[[], None]) -> None:
+        self._due = due
+        self._segments: set[Segment] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._ripe = False
+
+    def add(self, segment: Segment) -> None:
+        """A frame of this segment was settled."""
+        self._segments.add(segment)
+        if self._timer is None and not self._ripe:
+            self._timer = asyncio.get_running_loop().call_later(NOTE_S, self.hurry)
+
+    def discard(self, segment: Segment) -> None:
+        """The segment is gone."""
+        self._segments.discard(segment)
+
+    def hurry(self) -> None:
+        """Let them be taken now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._ripe = True
+        self._due()
+
+    def take(self, room_bytes: int) -> list[Note]:
+        """The notes that are due and find room; what is not noted is sent again after a restart."""
+        if not self._ripe:
+            return []
+        self._ripe = False
+        segments, self._segments = self._segments, set()
+        notes = []
+        for segment in segments:
+            body = segment.settled.pack()
+            more_bytes = max(len(body) - segment.note_bytes, 0)
+            if not segment.file_bytes or segment.held or more_bytes > room_bytes:
+                continue
+            room_bytes -= more_bytes
+            segment.note_bytes += more_bytes
+            notes.append(Note(segment.id, body))
+        return notes
