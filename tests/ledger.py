@@ -22,8 +22,14 @@ SKEW_S = 0.05
 LATE_S = 10.0
 """No reading is dated later than this after its answer."""
 
-Number = tuple[str, str, str, int]
-"""Node, boot_id, stream and seq: they identify a reading or an event for ever."""
+
+class Number(NamedTuple):
+    """What identifies a reading or an event for ever."""
+
+    node: str
+    boot_id: str
+    stream: str
+    seq: int
 
 
 class Received(NamedTuple):
@@ -79,7 +85,7 @@ class Ledger:
             return True
         if content.get("stream") not in {"telemetry", "event"}:
             return True
-        number = (content["node"], content["boot_id"], content["stream"], int(content["seq"]))
+        number = number_of(content)
         digest = hashlib.blake2b(_canonical(content), digest_size=16).digest()
         former = self.by_number.get(number)
         if former is not None:
@@ -98,12 +104,17 @@ class Ledger:
         """When readings that a machine's answer made were taken, by address, in order."""
         found: dict[str, list[float]] = defaultdict(list)
         for number, received in self.by_number.items():
-            if number[2] == "telemetry" and received.device_id is not None:
+            if number.stream == "telemetry" and received.device_id is not None:
                 found[self._address(received.device_id)].append(received.at)
         return {address: sorted(times) for address, times in found.items()}
 
     def _address(self, device_id: str) -> str:
         return self.addresses.get(device_id) or device_id.removeprefix("asic-at-")
+
+
+def number_of(content: Mapping[str, Any]) -> Number:
+    """The number that a reading or an event carries."""
+    return Number(content["node"], content["boot_id"], content["stream"], int(content["seq"]))
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
@@ -223,7 +234,7 @@ def holes_in(ledger: Ledger, kills: Sequence[float]) -> list[Number]:
             after = next(seen[later] for later in range(seq + 1, max(seen) + 1) if later in seen)
             named = any(_names(gap, boot_id, stream, seq) for gap in ledger.gaps)
             if not named and not _at_risk(after, kills):
-                holes.append((node, boot_id, stream, seq))
+                holes.append(Number(node, boot_id, stream, seq))
     return holes
 
 
