@@ -225,6 +225,7 @@ class Agent:
             ("local", self.local.run()),
             ("host", self.host.run()),
             ("watchdog", process.feed_watchdog()),
+            ("garbage", process.collect(lambda: self._precedence.claimed)),
         ]
 
     async def _drain(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 
 PATIENCE_S = 1.0
 """A device that has not answered after this long no longer counts: it may never answer, and a
@@ -19,19 +17,12 @@ class Admission:
         self._free = limit
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place, for as long as the patience lasts."""
-        await self._enter()
-        leave = _once(self._leave)
-        leaving = asyncio.get_running_loop().call_later(PATIENCE_S, leave)
-        try:
-            yield
-        finally:
-            leaving.cancel()
-            leave()
+    def place(self) -> Place:
+        """A place to be held with `async with`, for as long as the patience lasts."""
+        return Place(self)
 
-    async def _enter(self) -> None:
+    async def enter(self) -> None:
+        """Take a place, once there is one."""
         if self._free > 0:
             self._free -= 1
             return
@@ -41,10 +32,11 @@ class Admission:
             await called
         except asyncio.CancelledError:
             if called.done() and not called.cancelled():
-                self._leave()
+                self.leave()
             raise
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give a place back."""
         while self._waiting:
             following = self._waiting.popleft()
             if not following.done():
@@ -53,7 +45,24 @@ class Admission:
         self._free += 1
 
 
-def _once(act: Callable[[], None]) -> Callable[[], None]:
-    """A function that acts when it is first called, and never again."""
-    acts = [act]
-    return lambda: acts.pop()() if acts else None
+class Place:
+    """One place: given back at the end, or sooner where the patience is over."""
+
+    __slots__ = ("_admission", "_leaving")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._leaving: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._admission.enter()
+        self._leaving = asyncio.get_running_loop().call_later(PATIENCE_S, self._leave)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None:
+            leaving.cancel()
+            self._admission.leave()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from enum import IntEnum
 from types import TracebackType
 
@@ -49,7 +47,7 @@ class Turn:
         return (self._held and self._reader is None) or bool(self._waiting)
 
     async def __aenter__(self) -> None:
-        await self._wait(Rank.READING)
+        await self.wait(Rank.READING)
         self._reader = asyncio.current_task()
 
     async def __aexit__(
@@ -59,26 +57,25 @@ class Turn:
         trace: TracebackType | None,
     ) -> None:
         taken, self._reader = self._reader is None, None
-        self._pass_on()
+        self.pass_on()
         if not taken or kind is not asyncio.CancelledError:
             return
         task = asyncio.current_task()
         if task is not None and not task.uncancel():
             raise Preempted from None
 
-    @asynccontextmanager
-    async def action(self, rank: Rank) -> AsyncIterator[None]:
-        """Hold the turn for an action; an urgent one takes it from a reading."""
-        if rank is Rank.URGENT and self._reader is not None:
+    def action(self, rank: Rank) -> Acting:
+        """The turn for an action, held with `async with`; an urgent one takes it from a reading."""
+        return Acting(self, rank)
+
+    def interrupt(self) -> None:
+        """Take the turn from whoever reads."""
+        if self._reader is not None:
             reader, self._reader = self._reader, None
             reader.cancel()
-        await self._wait(rank)
-        try:
-            yield
-        finally:
-            self._pass_on()
 
-    async def _wait(self, rank: Rank) -> None:
+    async def wait(self, rank: Rank) -> None:
+        """Wait for the turn; `pass_on` follows."""
         if not self._held:
             self._held = True
             return
@@ -90,10 +87,11 @@ class Turn:
             await mine
         except asyncio.CancelledError:
             if mine.done() and not mine.cancelled():
-                self._pass_on()  # it was given the turn, and does not take it
+                self.pass_on()  # it was given the turn, and does not take it
             raise
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """Give the turn to who waits for it, the urgent first."""
         while self._waiting:
             _, _, following = heapq.heappop(self._waiting)
             if not following.done():
@@ -101,3 +99,21 @@ class Turn:
                 return
         self._waiting = None
         self._held = False
+
+
+class Acting:
+    """An action's hold on the turn."""
+
+    __slots__ = ("_rank", "_turn")
+
+    def __init__(self, turn: Turn, rank: Rank) -> None:
+        self._turn = turn
+        self._rank = rank
+
+    async def __aenter__(self) -> None:
+        if self._rank is Rank.URGENT:
+            self._turn.interrupt()
+        await self._turn.wait(self._rank)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turn.pass_on()
