@@ -23,8 +23,7 @@ class Notes:
     def add(self, segment: Segment) -> None:
         """A frame of this segment was settled."""
         self._segments.add(segment)
-        if self._timer is None and not self._ripe:
-            self._timer = asyncio.get_running_loop().call_later(NOTE_S, self.hurry)
+        self._wait()
 
     def discard(self, segment: Segment) -> None:
         """The segment is gone."""
@@ -32,9 +31,7 @@ class Notes:
 
     def hurry(self) -> None:
         """Let them be taken now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.stop()
         self._ripe = True
         self._due()
 
@@ -43,14 +40,24 @@ class Notes:
         if not self._ripe:
             return []
         self._ripe = False
-        segments, self._segments = self._segments, set()
         notes = []
-        for segment in segments:
+        for segment in [each for each in self._segments if each.file_bytes and not each.held]:
+            self._segments.remove(segment)
             body = segment.settled.pack()
             more_bytes = max(len(body) - segment.note_bytes, 0)
-            if not segment.file_bytes or segment.held or more_bytes > room_bytes:
-                continue
-            room_bytes -= more_bytes
-            segment.note_bytes += more_bytes
-            notes.append(Note(segment.id, body))
+            if more_bytes <= room_bytes:
+                room_bytes -= more_bytes
+                segment.note_bytes += more_bytes
+                notes.append(Note(segment.id, body))
+        self._wait()
         return notes
+
+    def _wait(self) -> None:
+        if self._segments and self._timer is None and not self._ripe:
+            self._timer = asyncio.get_running_loop().call_later(NOTE_S, self.hurry)
+
+    def stop(self) -> None:
+        """Wait for nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -122,7 +122,7 @@ def unpack_head(data: bytes) -> tuple[SegmentHead, int]:
         newer = magic[:7] == _MAGIC[:7] and magic[7:].isdigit()
         raise (Newer if newer else Unreadable)(f"begins with {magic!r}")
     body = data[_HEAD.size : _HEAD.size + length]
-    if length > MAX_HEAD_BYTES or zlib.crc32(body) != crc:
+    if length > MAX_HEAD_BYTES or len(body) != length or zlib.crc32(body) != crc:
         raise Unreadable("its head is damaged")
     try:
         return msgspec.msgpack.decode(body, type=SegmentHead), _HEAD.size + length

@@ -178,6 +178,10 @@ class Spool:
             most_bytes = min(most_bytes, self._memory_bytes // PARTS_OF_MEMORY)
         return segment.file_bytes + segment.waiting_bytes >= most_bytes
 
+    async def flush(self) -> None:
+        """Wait until all that was appended is on disk, or cannot be written now."""
+        await self._writer.flush()
+
     # --- reading back ------------------------------------------------------------------
 
     def segments(self, stream: str) -> list[SegmentInfo]:

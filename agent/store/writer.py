@@ -148,7 +148,8 @@ class Writer:
             return
         jobs = self._jobs()
         if not jobs:
-            self._rest.set()
+            if not self._reserved_bytes:  # else there may be something to do in a moment
+                self._rest.set()
             return
         self._busy = True
         self._rest.clear()
@@ -245,6 +246,13 @@ class Writer:
         log.warning("the spool is written again, after %.0f s", lasted_s)
         self._events.on_recovered()
 
+    async def flush(self) -> None:
+        """Wait until all there is to do is done, or cannot be."""
+        if self._retry_timer is None:
+            self._rest.clear()
+            self.wake()
+        await self._rest.wait()
+
     # --- the end -----------------------------------------------------------------------
 
     async def finish(self, within_s: float) -> None:
@@ -258,17 +266,17 @@ class Writer:
         for segment in list(self._shelf):
             if segment.waiting and (loss := segment.loss(Reason.DISK, segment.written)) is not None:
                 self._events.on_lost(loss)
+        self._notes.stop()
         if self._retry_timer is not None:
             self._retry_timer.cancel()
 
     async def _write_all(self) -> None:
-        self._notes.hurry()
         if self._retry_timer is not None:
             self._retry_timer.cancel()
             self._retry()
-        self._rest.clear()
-        self.wake()
-        await self._rest.wait()
+        await self.flush()
+        self._notes.hurry()
+        await self.flush()
 
 
 def _size(writes: list[Write]) -> int:
