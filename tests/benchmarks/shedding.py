@@ -1,11 +1,13 @@
-"""A whole site told to sleep at once: how fast orders go out, and how fast each is proved."""
+"""A whole site told to sleep at once, and to wake: how fast orders go out, and what is proved."""
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,19 @@ MIX = {
     "SealMiner A2": 4,
 }
 """Nine firmwares as a large site may have them; with stock Antminers at their web pages' cost."""
+STARTS_PER_S = 200
+STARTS_PER_GROUP_PER_S = 10
+STARTS = (
+    *("set_miner_conf", "curtail", "power_on", "restart", "ascset", "set.miner.service"),
+    *("/miner", "actions/resume", "mining/start"),
+)
+"""How the dialects of the mix are told to wake, as the simulator's log names it."""
 WARM_S = 90.0
 """Until the tokens are there that the agent keeps ready, and every machine was polled once."""
 CONTROL = """\
 [control]
-starts_per_minute = 60000
-starts_per_group_per_minute = 60000
+starts_per_minute = {all}
+starts_per_group_per_minute = {group}
 [[control.allow]]
 [[control.allow]]
 drivers = ["sealminer"]
@@ -45,6 +54,7 @@ def run() -> None:
     """Pause 10,000 machines; then the same with a tenth that hangs."""
     measure("10,000 machines of nine firmwares", COUNT, 0)
     measure("the same, and a tenth of them hangs", COUNT - HUNG, HUNG)
+    wake()
 
 
 def measure(title: str, answering: int, hung: int) -> None:
@@ -53,7 +63,7 @@ def measure(title: str, answering: int, hung: int) -> None:
         directory = Path(name)
         broker = stack.enter_context(running(directory, "max_queued_messages 0"))
         sim = _sim(stack, directory / "a", "127.63.0.0/16", answering)
-        more = CONTROL
+        more = CONTROL.format(all=60_000, group=60_000)
         other = None
         if hung:
             other = _sim(stack, directory / "b", "127.64.0.0/16", hung)
@@ -87,6 +97,52 @@ def report(title: str, node: Node, sim: Process) -> None:
         print(f", {sim_s / len(results) * 1e6:.0f} us of the simulator", flush=True)
 
 
+def wake() -> None:
+    """Put all to sleep, and count their starts as the simulator heard them."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        directory = Path(name)
+        log = directory / "answers.jsonl"
+        broker = stack.enter_context(running(directory, "max_queued_messages 0"))
+        sim = _sim(stack, directory / "a", "127.63.0.0/16", COUNT, "--log", str(log))
+        more = CONTROL.format(all=STARTS_PER_S * 60, group=STARTS_PER_GROUP_PER_S * 60)
+        node = stack.enter_context(_node(directory, broker, sim, COUNT, more))
+        node.await_devices(COUNT, timeout_s=180)
+        time.sleep(WARM_S)
+        node.act("all", "mining.pause")
+        asleep_at = time.time()
+        results = node.act("all", "mining.resume")
+        print(f"woken: {dict(Counter(each['verdict'] for each in results))}")
+        time.sleep(2.0)  # the log is written behind
+        starts = list(_starts(log, asleep_at))
+    print(f"  {len(starts)} starts heard in {starts[-1][0] - starts[0][0]:.1f} s;", end=" ")
+    print(f"in any 10 s at most {_most(starts, 10.0)} ({STARTS_PER_S * 10} allowed)", end="")
+    print(f", of one /24 {_most_of_one(starts, 10.0)} ({STARTS_PER_GROUP_PER_S * 10} allowed)")
+
+
+def _starts(log: Path, since: float) -> Iterator[tuple[float, str]]:
+    found = []
+    for line in log.read_text().splitlines():
+        said = json.loads(line)
+        if said["t"] >= since and any(word in said["command"] for word in STARTS):
+            found.append((said["t"], said["address"].rpartition(".")[0]))
+    yield from sorted(found)
+
+
+def _most(starts: Sequence[tuple[float, str]], window_s: float) -> int:
+    """The most starts in any window; the first counts, one a whole window later does not."""
+    most, first = 0, 0
+    for last, (at, _) in enumerate(starts):
+        while starts[first][0] <= at - window_s:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def _most_of_one(starts: Sequence[tuple[float, str]], window_s: float) -> int:
+    groups = {group for _, group in starts}
+    return max(_most([each for each in starts if each[1] == group], window_s) for group in groups)
+
+
 def _proved_at(result: dict[str, Any]) -> float:
     return float(result["waited_s"] + result["proved_s"])
 
@@ -96,11 +152,11 @@ def _spread(seconds: list[float]) -> str:
     return f"p50 {at[0]:.1f} s, p99 {at[1]:.1f} s, the last {seconds[-1]:.1f} s after the order"
 
 
-def _sim(stack: ExitStack, directory: Path, network: str, count: int) -> Process:
+def _sim(stack: ExitStack, directory: Path, network: str, count: int, *more: str) -> Process:
     directory.mkdir()
     mix = ",".join(f"{model}={weight}" for model, weight in MIX.items())
     options = ("--network", network, "--count", str(count), "--delay-scale", "0", "--mix", mix)
-    return stack.enter_context(simulated(directory, *options))[2]
+    return stack.enter_context(simulated(directory, *options, *more))[2]
 
 
 def _node(directory: Path, broker: Broker, sim: Process, count: int, more: str) -> Node:
