@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from agent.telemetry.marks import PlaceKey
@@ -38,8 +38,8 @@ class Segment(Protocol):
         ...
 
     @property
-    def closed(self) -> bool:
-        """Whether nothing more will be added."""
+    def unsettled(self) -> int:
+        """How many of its frames are still to be kept."""
         ...
 
 
@@ -64,8 +64,8 @@ class Spool(Protocol):
         """The segments of a stream, oldest first."""
         ...
 
-    def unsettled(self, segment_id: str) -> Iterable[int]:
-        """Which frames of a segment are still to be kept, in order."""
+    def unsettled(self, segment_id: str, start: int = 0) -> Sequence[int]:
+        """Which frames of a segment, from one on, are still to be kept, in order."""
         ...
 
     def settle(self, segment_id: str, index: int) -> None:
@@ -115,13 +115,16 @@ class Cursor:
         return None
 
     def _wanted(self, segment: Segment) -> list[int]:
-        held, start = self._held, self._index if segment.id == self._segment_id else 0
-        unsettled = self._spool.unsettled(segment.id)
+        if not segment.unsettled:
+            return []
+        start = self._index if segment.id == self._segment_id else 0
+        unsettled = self._spool.unsettled(segment.id, start)
         if self._stored(self._stream, segment.boot_id, segment.last_seq):
-            for index in list(unsettled):
+            for index in unsettled:
                 self._spool.settle(segment.id, index)
             return []
-        return [index for index in unsettled if index >= start and (segment.id, index) not in held]
+        held = self._held
+        return [index for index in unsettled if (segment.id, index) not in held]
 
     def advance(self, segment_id: str, index: int) -> None:
         """Everything before `index` was seen; a rewind in between stands."""

@@ -26,7 +26,7 @@ RETRIES = 3
 RESCAN_S = 10.0
 """How long after the end the spool is looked through again."""
 
-Tell = Callable[[bytes], Sequence[Note]]
+Tell = Callable[[Record], Sequence[Note]]
 """Makes the messages of the frames of one chain, in order from its first."""
 
 
@@ -204,14 +204,14 @@ class History:
     ) -> None:
         """Make one frame ready, or only learn from it."""
         place = (segment.id, record.index)
-        payload, tell = record.payload, visit.tell
+        tell = visit.tell
         parcel = Parcel(
             stream=stream,
             boot_id=segment.boot_id,
             place=place,
             head=record,
-            size=len(payload),
-            write=lambda: tell(payload),
+            size=len(record.payload),
+            write=lambda: tell(record),
             history=True,
         )
         goes = (visit.whole or record.index in chosen) and place not in self._held
