@@ -209,9 +209,9 @@ class Spool:
                 return segment.in_memory(index, limit_bytes)
             index = spans[-1][0] + 1
             room_bytes = limit_bytes - sum(size for _, _, size in spans)
-            more = segment.in_memory(index, room_bytes) if room_bytes > 0 else []
-            records = await self._from_disk(segment, spans)
-            records += more if index == segment.written or records else []
+            goes_on = index == segment.written and room_bytes > 0
+            more = segment.in_memory(index, room_bytes) if goes_on else []
+            records = await self._from_disk(segment, spans) + more
         return records
 
     async def _from_disk(self, segment: Segment, spans: list[tuple[int, int, int]]) -> list[Record]:

@@ -126,6 +126,16 @@ async def test_reading_stops_at_its_limit_and_goes_on_from_an_index(path):
         assert await spool.read("telemetry.raw.0000000009.000000000009", 0, 1) == []
 
 
+async def test_a_short_read_leaves_nothing_out_in_front_of_what_waits(path):
+    async with opened(path) as spool:
+        frames = Frames(spool)
+        place, *_ = [frames.append(400) for _ in range(3)]
+        await spool.flush()
+        frames.append(400)
+        assert [r.seq for r in await spool.read(place.segment_id, 0, 1200)] == [1, 11]
+        assert [r.seq for r in await spool.read(place.segment_id, 2, 1200)] == [21, 31]
+
+
 async def test_a_full_segment_is_followed_by_another(path):
     async with opened(path) as spool:
         frames = Frames(spool)
