@@ -112,7 +112,7 @@ def test_a_whole_process_outlives_steps(
     with simulated(tmp_path, *options) as (_, _, sim):
         monkeypatch.setenv("LD_PRELOAD", str(FAKETIME[0]))
         monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(offset))
-        monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
+        monkeypatch.setenv("FAKETIME_CACHE_DURATION", "1")
         monkeypatch.setenv("DONT_FAKE_MONOTONIC", "1")
         with node_for(tmp_path, broker, sim.ports) as node:
             node.await_devices(COUNT)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -16,71 +14,7 @@ from agent.mqtt import dial as dialling
 from agent.mqtt.events import Message, Outcome
 from agent.mqtt.failure import Cause
 from tests.broker import Owner, both_loops, ended, kept, new_session, quick, until
-
-CONNACK_V5 = b"\x20\x03\x00\x00\x00"
-CONNACK_V4 = b"\x20\x02\x00\x00"
-PINGRESP = b"\xd0\x00"
-
-
-class Peer:
-    """The broker's end of one connection, packet by packet."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self._writer = writer
-
-    async def packet(self) -> bytes:
-        head = await self.reader.readexactly(1)
-        size = shift = 0
-        while True:
-            byte = (await self.reader.readexactly(1))[0]
-            size |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return head + await self.reader.readexactly(size)
-
-    async def connect(self) -> int:
-        """The version of the CONNECT that comes."""
-        packet = await self.packet()
-        assert packet[:7] == b"\x10\x00\x04MQTT"
-        return packet[7]
-
-    async def say(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def answer_pings(self) -> None:
-        while True:
-            if (await self.packet())[0] == 0xC0:
-                await self.say(PINGRESP)
-
-
-@contextlib.asynccontextmanager
-async def serving(script: Callable[[Peer], Awaitable[None]]) -> AsyncIterator[int]:
-    """A broker that does with each connection what the script says; its port."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-                await script(Peer(reader, writer))
-        except asyncio.CancelledError:
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
-
-    tasks: set[asyncio.Task[None]] = set()
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+from tests.fault.fake_broker import CONNACK_V4, CONNACK_V5, PINGRESP, Peer, serving
 
 
 @pytest.mark.parametrize("refusal", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00"])
