@@ -109,6 +109,11 @@ class Storm:
         self._node.process.stop()
         self._consumer.until_quiet(2.0, DRAIN_TIMEOUT_S)
 
+    @property
+    def repeats(self) -> int:
+        """Readings and events that came once more under their number."""
+        return self._consumer.ledger.repeats
+
     def verdict(self, log: Path) -> Verdict:
         """What the oracle says, once the simulator has ended."""
         assert not self._consumer.problems, self._consumer.problems[:3]
