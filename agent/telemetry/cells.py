@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from math import ceil, isfinite, log10
+from math import ceil, frexp, isfinite, log10
 from operator import sub
 from typing import Any
 
@@ -30,6 +30,7 @@ from agent.telemetry.frame import (
 )
 
 INT64 = 2**63
+_NUMBERS = frozenset({int, float})
 Told = tuple[int, Any, Any]
 """The form of a value, what is written in that form, and what a decoder makes of it."""
 
@@ -71,12 +72,14 @@ class Cells:
             kind = type(value)
             slack = 0.0
             if band is not None and (kind is float or kind is int):
-                slack = band[1] * value if value > 0 else -band[1] * value
-                slack = max(slack, band[0])
+                absolute, relative = band
+                slack = relative * value if value > 0 else -relative * value
+                if slack < absolute:  # noqa: PLR1730  a call of max costs more than the rest
+                    slack = absolute
                 # To or from 0 is always told: a fan that stands is not a slow one.
-                if value and known and (type(known) is float or type(known) is int):  # noqa: SIM102
-                    if -slack <= value - known <= slack:
-                        continue
+                numbers_both = value and known and type(known) in _NUMBERS
+                if numbers_both and -slack <= value - known <= slack:
+                    continue
             form, cell, new = _TOLD.get(kind, _whole)(self, value, known, slack)
             if new == known and type(new) is type(known):
                 continue
@@ -117,21 +120,21 @@ class Cells:
 def _float(cells: Cells, value: float, known: Any, slack: float) -> Told:
     if not isfinite(value):
         return RAW, None, None
-    digits = _digits_within(slack) if slack else _digits_of(value)
+    digits = _DIGITS[frexp(slack)[1]] if SLACK_MIN < slack < SLACK_MAX else _digits_of(value)
     if digits is None:
         return RAW, value, value
     mantissa = scaled(value, digits)
-    told = unscaled(mantissa, digits)
     cell = mantissa - scaled(known, digits)
     if not mantissa or not -INT64 <= cell < INT64 or not -WHOLE_FLOAT <= mantissa <= WHOLE_FLOAT:
         return RAW, value, value  # also -0.0, and what would become 0
-    return FLOAT + digits, cell, told
+    return FLOAT + digits, cell, unscaled(mantissa, digits)
 
 
-def _digits_within(slack: float) -> int | None:
-    """The fewest decimals whose step is at most half of this."""
-    digits = ceil(-log10(slack / 2))
-    return None if digits > DIGITS_MAX else max(digits, DIGITS_MIN)
+SLACK_MIN, SLACK_MAX = 2.0**-36, 2.0**14
+# By the exponent of a slack, the fewest decimals whose step is at most half of it.
+_DIGITS = {
+    exponent: max(DIGITS_MIN, ceil(-log10(2.0 ** (exponent - 2)))) for exponent in range(-36, 16)
+}
 
 
 def _digits_of(value: float) -> int | None:
@@ -148,16 +151,17 @@ def _digits_of(value: float) -> int | None:
 def _int(cells: Cells, value: int, known: Any, slack: float) -> Told:
     base = known if type(known) is int else 0
     power = 0 if slack < 20 else 1 if slack < 200 else 2
-    unit = 10**power
-    mantissa = (value + unit // 2) // unit
-    if not mantissa:
-        power, unit, mantissa = 0, 1, value
-    cell = mantissa - base // unit
-    if not -INT64 <= cell < INT64:
+    if power and -INT64 <= value < INT64:
+        unit = 10**power
+        mantissa = (value + unit // 2) // unit
+        if mantissa:
+            return INT + power, mantissa - base // unit, mantissa * unit
+    cell: int | str = value - base
+    if not -INT64 <= value - base < INT64:
         if value.bit_length() > BIG_INT_BITS:
             raise Unsound("a number of more than 128 bits")
-        return INT + power, str(cell), mantissa * unit
-    return INT + power, cell, mantissa * unit
+        cell = str(cell)
+    return INT, cell, value
 
 
 def _start(cells: Cells, value: Start, known: Any, slack: float) -> Told:

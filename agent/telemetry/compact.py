@@ -98,14 +98,16 @@ class ChainEncoder:
         tick = microseconds(reading.taken_at) // self._tick_us
         cells.tick = tick
         values = layout.values(reading)
+        bands = layout.bands
         if device.layout is not layout:
             self._key_row(rows, device, layout)
+            bands = layout.no_bands  # what never changes then equals what is known of it
         if self.exact:
             which, bands = self._differing(device, values), layout.no_bands
         else:
             if layout.uptime:
                 _tell_start(values, device.state, layout.uptime, tick * self._tick_us / 1e6)
-            which, bands = compress(layout.indices, map(ne, values, device.state)), layout.bands
+            which = compress(layout.indices, map(ne, values, device.state))
         cells.tell(layout, device.numbers, device.state, values, which, bands)
         rows.devices.append(device.number)
         rows.ticks.append(tick)

@@ -87,9 +87,10 @@ def microseconds(at: datetime) -> int:
 
 def scaled(value: Any, digits: int) -> int:
     """A state as an integer of `digits` decimals; 0 where it is no number of use."""
-    number: float = value if type(value) in (float, int) else 0
-    if not -WHOLE_FLOAT <= number <= WHOLE_FLOAT:
+    kind = type(value)
+    if (kind is not float and kind is not int) or not -WHOLE_FLOAT <= value <= WHOLE_FLOAT:
         return 0
+    number = float(value)
     return round(number * POWERS[digits] if digits >= 0 else number / POWERS[-digits])
 
 
