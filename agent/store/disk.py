@@ -122,6 +122,7 @@ class Disk:
 
     def _opened(self, segment_id: str) -> int:
         if segment_id not in self._open:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._open[segment_id] = os.open(self.path(segment_id), flags, 0o600)
         return self._open[segment_id]
