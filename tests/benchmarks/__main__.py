@@ -9,16 +9,18 @@ import platform
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import agent_load, decoding, dialects, exchanging, paging, shedding
+from tests.benchmarks import agent_load, decoding, dialects, encoding, exchanging, paging, shedding, spooling
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "decode": decoding.run,
     "dialects": dialects.run,
+    "encoding": encoding.run,
     "exchange": exchanging.run,
     "pages": paging.run,
     "poll": agent_load.run_poll,
     "load": agent_load.run_load,
     "shed": shedding.run,
+    "spool": spooling.run,
 }
 
 
