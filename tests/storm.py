@@ -106,7 +106,7 @@ class Storm:
         self._calm()
         self.kills.append(time.time())
         assert self._node.process
-        self._node.process.stop()
+        assert self._node.process.stop() == 0
         self._consumer.until_quiet(2.0, DRAIN_TIMEOUT_S)
 
     @property
@@ -124,20 +124,27 @@ class Storm:
         time.sleep(rng.uniform(0.2, 3.0))
         name = rng.choice([*self._faults, "none"])
         begin, end = self._faults.get(name, (lambda: None, lambda: None))
+        self._note(name)
         begin()
-        self.told[name] += 1
         try:
             time.sleep(rng.uniform(0.0, 3.0))
             if name == "none" or rng.random() < 0.6:
                 self._kill_agent()
                 time.sleep(rng.uniform(0.0, 1.0))
         finally:
+            self._note("over")
             end()
+
+    def _note(self, what: str) -> None:
+        """Count a fault, and write down when it struck, for whoever looks for a lost reading."""
+        self.told[what] += 1
+        with (self._directory / "diary.txt").open("a") as diary:
+            print(f"{time.time():.3f} {what}", file=diary)
 
     def _kill_agent(self) -> None:
         """End it without a word, and start it again."""
-        self.told["kill agent"] += 1
         assert self._node.process
+        self._note("kill agent")
         self.kills.append(time.time())
         self._node.process.kill()
         shutil.copy(self._node.process.log, self._directory / f"run-{len(self.kills)}.err")

@@ -22,7 +22,7 @@ from tests.ledger import holes_in
 COUNT = 20
 STEPS_S = (3600.0, -3600.0, 0.0)
 """Where the clock stands against the true time, one after the other."""
-POLLS_BETWEEN = 3 * COUNT
+POLLS_BETWEEN = 2 * COUNT
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 
