@@ -74,12 +74,12 @@ class Disk:
         """Where it stands which of its frames are settled."""
         return self._directory / (segment_id + NOTE_SUFFIX)
 
-    def perform(self, jobs: Sequence[Job]) -> tuple[int, OSError | None]:
+    def perform(self, jobs: Sequence[Job]) -> tuple[int, Exception | None]:
         """Do jobs in order up to the first that fails: how many were done, and the failure."""
         for done, job in enumerate(jobs):
             try:
                 self._do(job)
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 return done, error
         return len(jobs), None
 
@@ -101,8 +101,8 @@ class Disk:
     # --- writing -----------------------------------------------------------------------
 
     def _write(self, job: Write) -> None:
-        fd = self._opened(job.segment_id)
         data = b"".join((job.head, *map(pack_record, job.records), job.tail))
+        fd = self._opened(job.segment_id)
         try:
             if os.fstat(fd).st_size != job.offset:
                 os.ftruncate(fd, job.offset)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from agent.clock import SystemClock
 from agent.errors import AgentError
 from agent.store.contents import Contents
 from agent.store.disk import Disk
@@ -33,6 +32,7 @@ from agent.store.shelf import THIN_FROM, Segment, SegmentInfo, Shelf
 from agent.store.stats import SpoolStats, stats_of
 from agent.store.swap import Swap
 from agent.store.writer import Writer
+from drivers.api import Clock
 
 __all__ = [
     "Ended",
@@ -75,7 +75,7 @@ class Spool:
         limit_bytes: int,
         boot_id: str,
         epoch: int,
-        clock: SystemClock,
+        clock: Clock,
         events: SpoolEvents = NOBODY,
         memory_bytes: int = MEMORY_BYTES,
         retry_s: float = RETRY_S,
@@ -142,8 +142,13 @@ class Spool:
     def append(self, stream: str, head: Head, payload: bytes) -> Place:
         """Keep a frame; it is on disk within a second. Numbers rise within a stream.
 
-        Never waits and never fails: what cannot be kept is told as lost.
+        Never waits, and no disk makes it fail: what cannot be kept is told as lost.
+
+        Raises:
+            ValueError: numbers that no frame can have.
         """
+        if not (0 < head.seq <= head.last_seq < 1 << 63 and 0 <= head.count < 1 << 32):
+            raise ValueError(f"{stream}: {head}")
         if len(payload) > MAX_FRAME_BYTES:
             span = (head.seq, head.last_seq, head.count, head.first_at, head.last_at)
             self._lose(Loss(stream, self._boot_id, *span, Reason.OVER_BOUND))

@@ -11,12 +11,12 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from agent.clock import SystemClock
 from agent.store.disk import Disk, Job, Remove, Write
 from agent.store.ledger import Reason, SpoolEvents
 from agent.store.notes import Notes
 from agent.store.segment import Record, pack_head
 from agent.store.shelf import EVENT, Segment, Shelf
+from drivers.api import Clock
 
 log = logging.getLogger("stoker.store")
 
@@ -30,7 +30,7 @@ class Writer:
         self,
         disk: Disk,
         shelf: Shelf,
-        clock: SystemClock,
+        clock: Clock,
         events: SpoolEvents,
         *,
         limit_bytes: int,
@@ -189,7 +189,7 @@ class Writer:
             writes.append(write)
         return writes
 
-    def _ended(self, jobs: list[Job], ended: asyncio.Future[tuple[int, OSError | None]]) -> None:
+    def _ended(self, jobs: list[Job], ended: asyncio.Future[tuple[int, Exception | None]]) -> None:
         self._busy = False
         done, error = ended.result()
         for job in jobs[:done]:
@@ -220,13 +220,13 @@ class Writer:
 
     # --- a disk that fails -------------------------------------------------------------
 
-    def failed(self, error: OSError) -> None:
+    def failed(self, error: Exception) -> None:
         """Nothing can be written now: it is tried again, and chains begin anew meanwhile."""
         self._retry_timer = asyncio.get_running_loop().call_later(self._retry_s, self._retry)
         self._rest.set()
         if self.trouble is not None:
             return
-        self.trouble = str(error)
+        self.trouble = str(error) or type(error).__name__
         self._trouble_since = self._clock.monotonic()
         for segment in list(self._shelf):
             if not segment.closed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -447,6 +448,100 @@ async def test_an_old_one_beside_its_replacement_is_deleted_at_the_start(path):
     async with opened(path, epoch=2) as spool:
         assert await seqs(spool) == [4]
         assert len(list(path.iterdir())) == 1
+
+
+async def test_a_crash_at_any_step_of_a_replacement_leaves_one_of_the_two(path, monkeypatch):
+    images: list[Path] = []
+
+    def watched(call):
+        def step(*arguments, **options):
+            for when in range(2):
+                images.append(path.parent / f"image-{len(images)}")
+                shutil.copytree(path, images[-1])
+                if when == 0:
+                    result = call(*arguments, **options)
+            return result
+
+        return step
+
+    async with opened(path) as spool:
+        await fill(spool, 1)
+        spool.roll("telemetry")
+        await spool.flush()
+        (old,) = spool.segments("telemetry")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", watched(os.open))
+            patch.setattr(os, "pwrite", watched(os.pwrite))
+            patch.setattr(os, "fsync", watched(os.fsync))
+            patch.setattr(Path, "rename", watched(Path.rename))
+            patch.setattr(Path, "unlink", watched(Path.unlink))
+            assert await spool.replace(
+                old.id, Tier.FIVE_MINUTES, [(Head(4, 38, 7, 1.0, 2.0), b"4 thin")]
+            )
+    assert len(images) > 8
+    seen = set()
+    for image in images:
+        async with opened(image, epoch=2) as spool:
+            seen.add(tuple(await seqs(spool)))
+            assert bytes_in(image) == spool.stats().bytes
+    assert seen == {(1, 11, 21, 31), (4,)}
+
+
+@pytest.mark.parametrize("call", ["fsync", "pwrite"])
+async def test_a_replacement_that_fails_changes_nothing(path, monkeypatch, call):
+    async with opened(path) as spool:
+        await fill(spool, 1)
+        spool.roll("telemetry")
+        await spool.flush()
+        (old,) = spool.segments("telemetry")
+
+        def fails(*_: object) -> int:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, fails)
+            left = [(Head(4, 38, 7, 1.0, 2.0), b"4 thin")]
+            assert not await spool.replace(old.id, Tier.FIVE_MINUTES, left)
+        assert await seqs(spool) == [1, 11, 21, 31]
+        assert bytes_in(path) == spool.stats().bytes
+        assert [each.name for each in path.iterdir()] == [old.id + ".seg"]
+
+
+async def test_what_is_settled_while_it_is_replaced_waits_for_that(path):
+    async with opened(path) as spool:
+        await fill(spool, 1)
+        spool.roll("telemetry")
+        await spool.flush()
+        (old,) = spool.segments("telemetry")
+        left = [(Head(4, 38, 7, 1.0, 2.0), b"4 thin")]
+        replacing = asyncio.ensure_future(spool.replace(old.id, Tier.FIVE_MINUTES, left))
+        await asyncio.sleep(0)
+        for index in range(4):
+            spool.settle(old.id, index)
+        assert await replacing
+        assert await seqs(spool) == [4]
+
+
+async def test_a_replacement_that_nobody_waits_for_is_still_counted(path):
+    async with opened(path) as spool:
+        await fill(spool, 1)
+        spool.roll("telemetry")
+        await spool.flush()
+        (old,) = spool.segments("telemetry")
+        left = [(Head(4, 38, 7, 1.0, 2.0), b"4 thin")]
+        replacing = asyncio.ensure_future(spool.replace(old.id, Tier.FIVE_MINUTES, left))
+        await asyncio.sleep(0)
+        replacing.cancel()
+        await asyncio.gather(replacing, return_exceptions=True)
+        await spool.flush()
+        assert await seqs(spool) == [4]
+
+
+@pytest.mark.parametrize("head", [(0, 5, 1), (5, 4, 1), (1, 1 << 63, 1), (1, 2, -1)])
+async def test_impossible_numbers_are_refused(path, head):
+    async with opened(path) as spool:
+        with pytest.raises(ValueError, match="telemetry"):
+            spool.append("telemetry", Head(*head, 1.0, 2.0), b"")
 
 
 async def test_files_of_others_are_left_alone(path):
