@@ -54,6 +54,8 @@ class Remove(msgspec.Struct, frozen=True):
     """Delete a segment and its note."""
 
     segment_id: str
+    size: int
+    """What that frees."""
 
 
 Job = Write | Note | Remove

@@ -223,7 +223,9 @@ class Spool:
         loop = asyncio.get_running_loop()
         try:
             read = await loop.run_in_executor(self._reader, self._disk.read, segment.id, spans)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if segment.held:
+                raise SpoolError(f"{segment.id} is just being replaced") from error
             if self._shelf.get(segment.id) is segment:  # somebody else deleted it
                 self._writer.give_up(segment, Reason.DAMAGED)
             return []

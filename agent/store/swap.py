@@ -67,6 +67,7 @@ class Swap:
         self._writer.release(size)
         if (error := work.exception()) is not None:
             log.warning("%s not thinned: %s", old.id, error)
+            self._writer.close(old)  # it may have been settled meanwhile
             return False
         new = Segment(head, work.result(), Settled())
         new.closed = new.sealed = True

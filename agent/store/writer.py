@@ -53,7 +53,7 @@ class Writer:
         self._unfinished: dict[str, Segment] = {}
         """Segments with frames that wait, or that are closed and not sealed."""
         self._notes = Notes(self.wake)
-        self._removals: list[str] = []
+        self._removals: list[Remove] = []
         self._busy = False
         self._woken = False
         self._retry_timer: asyncio.TimerHandle | None = None
@@ -66,8 +66,9 @@ class Writer:
         return sum(segment.disk_bytes for segment in self._shelf) + self._reserved_bytes
 
     def has_room(self, size: int) -> bool:
-        """True where so much more would stay within the bound."""
-        return self.used_bytes + size <= self._limit_bytes
+        """True where so much more stays within the bound, also before what is to go has gone."""
+        going_bytes = sum(removal.size for removal in self._removals)
+        return self.used_bytes + going_bytes + size <= self._limit_bytes
 
     def reserve(self, size: int) -> None:
         """Keep room for a segment that is made to replace another."""
@@ -112,7 +113,7 @@ class Writer:
         self._unfinished.pop(segment.id, None)
         self._notes.discard(segment)
         self.waiting_bytes -= segment.waiting_bytes
-        self._removals.append(segment.id)
+        self._removals.append(Remove(segment.id, segment.disk_bytes))
         self.wake()
 
     def give_up(self, segment: Segment, reason: Reason) -> None:
@@ -161,7 +162,7 @@ class Writer:
         writes = self._fitting()
         removals, self._removals = self._removals, []
         room_bytes = self._limit_bytes - self.used_bytes - _size(writes)
-        return [*map(Remove, removals), *writes, *self._notes.take(room_bytes)]
+        return [*removals, *writes, *self._notes.take(room_bytes)]
 
     def _fitting(self) -> list[Write]:
         """What can be written within the bound, when what has to go for it is gone."""
@@ -198,8 +199,7 @@ class Writer:
         if error is None and any(isinstance(job, Write) for job in jobs):
             self._well()
         if error is not None:
-            failed = [job.segment_id for job in jobs[done:] if isinstance(job, Remove)]
-            self._removals[:0] = failed
+            self._removals[:0] = [job for job in jobs[done:] if isinstance(job, Remove)]
             self.failed(error)
         self.wake()
 

@@ -6,11 +6,13 @@ import asyncio
 import os
 import shutil
 import stat
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from agent.store import disk as disk_module
 from agent.store.contents import Contents
 from agent.store.ledger import Settled
 from agent.store.segment import Record, SegmentHead, pack_head, pack_record
@@ -520,6 +522,34 @@ async def test_what_is_settled_while_it_is_replaced_waits_for_that(path):
             spool.settle(old.id, index)
         assert await replacing
         assert await seqs(spool) == [4]
+
+
+async def test_what_is_read_while_it_is_replaced_is_not_taken_for_lost(path, monkeypatch):
+    owner, loop = Owner(), asyncio.get_running_loop()
+    async with opened(path, owner) as spool:
+        await fill(spool, 1)
+        spool.roll("telemetry")
+        await spool.flush()
+        (old,) = spool.segments("telemetry")
+        removed, go_on = asyncio.Event(), threading.Event()
+        real = disk_module.Disk.replace
+
+        def replace(*arguments):
+            contents = real(*arguments)
+            loop.call_soon_threadsafe(removed.set)
+            assert go_on.wait(5.0)
+            return contents
+
+        monkeypatch.setattr(disk_module.Disk, "replace", replace)
+        left = [(Head(4, 38, 7, 1.0, 2.0), b"4 thin")]
+        replacing = asyncio.ensure_future(spool.replace(old.id, Tier.FIVE_MINUTES, left))
+        await removed.wait()
+        with pytest.raises(SpoolError):
+            await spool.read(old.id, 0, 1)
+        go_on.set()
+        assert await replacing
+        assert await seqs(spool) == [4]
+    assert owner.lost == []
 
 
 async def test_a_replacement_that_nobody_waits_for_is_still_counted(path):
