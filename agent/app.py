@@ -34,6 +34,7 @@ from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
 from agent.mqtt.topics import Topics
 from agent.store.database import Database
+from agent.telemetry.delivery import Delivery
 from agent.telemetry.feed import Feed
 from agent.telemetry.outbox import Outbox
 from agent.telemetry.publisher import Publisher
@@ -75,7 +76,10 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then deliver what is here and say goodbye."""
         async with asyncio.TaskGroup() as group:
-            session = group.create_task(self.session.run(), name="session")
+            sessions = [
+                group.create_task(self.session.run(), name="control-session"),
+                group.create_task(self.delivery.session.run(), name="telemetry-session"),
+            ]
             tasks = [group.create_task(part, name=name) for name, part in self._parts()]
             process.tune_gc()
             sdnotify.ready("working")
@@ -83,8 +87,9 @@ class Agent:
             sdnotify.stopping("delivering what is here")
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(self._drain(), self._release())
-            session.cancel()
+            await asyncio.gather(self._drain(), self.delivery.drain(), self._release())
+            for session in sessions:
+                session.cancel()
 
     # --- building ----------------------------------------------------------------------
 
@@ -104,10 +109,19 @@ class Agent:
             epoch=self.database.epoch,
             started_at=datetime.fromtimestamp(clock.now(), UTC),
         )
-        self.outbox = Outbox(config.mqtt.queue_messages)
-        self.feed = Feed(
-            self._topics, self.outbox, boot.boot_id, self._pump, self.database.save_device
+        self.delivery = await self._stack.enter_async_context(
+            Delivery(
+                config,
+                self._topics,
+                boot_id=boot.boot_id,
+                epoch=boot.epoch,
+                clock=clock,
+                rng=self._rng,
+                held=lambda: self._precedence.claimed,
+            )
         )
+        self.outbox = Outbox()
+        self.feed = Feed(self.delivery.gatherer, self.database.save_device)
         self.statements = Statements(
             config=config,
             boot=boot,
@@ -124,12 +138,12 @@ class Agent:
 
     def _build_session(self) -> None:
         config = self.config
-        self.publisher = Publisher(self.outbox, self.statements.announce, self._precedence)
+        self.publisher = Publisher(self.outbox, self.statements.announce)
         self.session = Session(
             SessionSettings(
                 mqtt=config.mqtt,
                 client_id=config.mqtt.client_id or f"stoker-{config.site.name}-{config.node.name}",
-                clean=True,
+                clean=False,
                 will=self.statements.will,
                 farewell=self.statements.will,
             ),
@@ -140,6 +154,7 @@ class Agent:
         self.session.subscribe([self._topics.node_status])
         self.publisher.session = self.session
         self.statements.session = self.session
+        self.statements.delivery = self.delivery
 
     async def _build_fleet(self) -> None:
         config, clock = self.config, self._clock
@@ -218,6 +233,7 @@ class Agent:
         return [
             *searching,
             *self.control.parts(),
+            *self.delivery.parts(),
             ("store", self.database.run()),
             ("registrar", self.registrar.run()),
             ("poller", self.poller.run()),
@@ -236,7 +252,7 @@ class Agent:
                 while self.session.connected and (len(self.outbox) or self.outbox.under_way):
                     await self.publisher.progress()
         except TimeoutError:
-            log.warning("stopped with %d messages undelivered", len(self.outbox))
+            log.warning("stopped with %d statements undelivered", len(self.outbox))
 
     async def _release(self) -> None:
         """Give back the sessions that drivers hold at their devices, as far as time allows."""

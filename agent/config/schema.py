@@ -86,7 +86,7 @@ class Mqtt(Section, frozen=True, kw_only=True):
     reconnect_min_s: Seconds = 1.0
     reconnect_max_s: Seconds = 120.0
     inflight: Annotated[int, Meta(ge=1, le=1000)] = 200
-    queue_messages: Annotated[int, Meta(ge=100, le=10_000_000)] = 50_000
+    """Messages that the broker has not acknowledged, on each of the two connections."""
 
 
 class Polling(Section, frozen=True, kw_only=True):
@@ -168,8 +168,16 @@ class Credentials(Section, frozen=True, kw_only=True):
 
 
 class Telemetry(Section, frozen=True, kw_only=True):
-    """What is published how often."""
+    """What is published, how often and in which form."""
 
+    encoding: Literal["json", "json-batch", "compact"] = "json"
+    acknowledged_by: Literal["broker", "consumer"] = "broker"
+    """Whose word lets the spool forget: the broker's, or the consumer's mark on `ack/...`."""
+    spool_limit_gb: Annotated[float, Meta(ge=0.01, le=10_000)] = 8.0
+    keyframe_interval_s: Annotated[float, Meta(ge=60, le=86_400)] = 1800.0
+    """How long whoever subscribes to `compact` waits at most until it knows everything."""
+    history_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """The part of the uplink that history may take where live data wants it too."""
     summary_interval_s: Seconds = 10.0
     host_interval_s: Seconds = 30.0
 

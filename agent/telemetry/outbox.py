@@ -1,8 +1,7 @@
-"""What waits for the broker: bounded, in memory, with what matters more going first.
+"""Statements (status, inventory, summaries) that wait for the broker: of each topic the newest.
 
-Statements (status, inventory, summaries) are kept by topic, the newest alone; events are
-kept in order; telemetry is kept in order and loses its oldest over the bound, counted.
-A message stays here until the broker has acknowledged it.
+A message stays here until the broker has acknowledged it. Readings and events have a way of their
+own (`courier`).
 
 A broker that hangs up upon one particular message would get it again upon every connection.
 A letter that saw two connections lost therefore travels alone, so that the next loss shows
@@ -12,27 +11,18 @@ whose fault it was, and one that is to blame for five in a row is given up.
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 
 import msgspec
 
-EVENT_LIMIT = 100_000
 ALONE_AFTER_LOSSES = 2
 POISON_AFTER_LOSSES = 5
+STATEMENT = "statement"
 POISON = "poison"
 """The reason under which `Outbox.dropped` counts what brokers hang up upon."""
 MUTE_S = 900.0
 """How long a statement that was poison is not put again: every connection repeats them all."""
-
-
-class Priority(StrEnum):
-    """What goes first."""
-
-    STATEMENT = "statement"
-    EVENT = "event"
-    TELEMETRY = "telemetry"
 
 
 class Letter(msgspec.Struct, gc=False):
@@ -40,8 +30,6 @@ class Letter(msgspec.Struct, gc=False):
 
     topic: str
     payload: bytes
-    priority: Priority
-    retain: bool = False
     losses: int = 0
     """Connections that were lost while it was under way."""
     blamed: int = 0
@@ -51,26 +39,18 @@ class Letter(msgspec.Struct, gc=False):
 class Outbox:
     """Letters that wait, and letters that are under way."""
 
-    def __init__(
-        self, telemetry_limit: int, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._telemetry_limit = telemetry_limit
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._statements: dict[str, Letter] = {}
-        self._queues: dict[Priority, deque[Letter]] = {
-            Priority.EVENT: deque(),
-            Priority.TELEMETRY: deque(),
-        }
         self._under_way: dict[int, Letter] = {}
         self._tokens = 0
         self._monotonic = monotonic
         self._muted_until: dict[str, float] = {}
         self.dropped: Counter[str] = Counter()
-        """Letters lost since start: by priority those over the bound or that no broker will
-        take, and the `POISON`."""
+        """Letters lost since start: those that no broker will take, and the `POISON`."""
 
     def __len__(self) -> int:
         """Letters that wait to be sent."""
-        return len(self._statements) + sum(map(len, self._queues.values()))
+        return len(self._statements)
 
     @property
     def under_way(self) -> int:
@@ -83,70 +63,35 @@ class Outbox:
         if self._muted_until.get(topic, 0.0) > self._monotonic():
             self.dropped[POISON] += 1
             return
-        letter = Letter(topic, payload, Priority.STATEMENT, retain=True)
+        letter = Letter(topic, payload)
         if former is not None:  # the broker may mind the topic, not the content
             letter.losses, letter.blamed = former.losses, former.blamed
         self._statements[topic] = letter
 
-    def tell(self, topic: str, payload: bytes) -> None:
-        """Put an event."""
-        self._append(Letter(topic, payload, Priority.EVENT), EVENT_LIMIT)
-
-    def report(self, topic: str, payload: bytes) -> None:
-        """Put a reading."""
-        self._append(Letter(topic, payload, Priority.TELEMETRY), self._telemetry_limit)
-
-    def _append(self, letter: Letter, limit: int) -> None:
-        queue = self._queues[letter.priority]
-        if len(queue) >= limit:
-            queue.popleft()
-            self.dropped[letter.priority] += 1
-        queue.append(letter)
-
     def take(self) -> tuple[int, Letter] | None:
         """The next letter that may go now, and its token; it is under way from now on."""
-        letter = self._next()
+        letter = next(iter(self._statements.values()), None)
         if letter is None or self._must_wait(letter):
             return None
-        self._remove(letter)
+        del self._statements[letter.topic]
         self._tokens += 1
         self._under_way[self._tokens] = letter
         return self._tokens, letter
 
-    def _next(self) -> Letter | None:
-        if self._statements:
-            return next(iter(self._statements.values()))
-        for queue in self._queues.values():
-            if queue:
-                return queue[0]
-        return None
-
     def _must_wait(self, letter: Letter) -> bool:
         ahead = next(iter(self._under_way.values()), None)
         return ahead is not None and max(ahead.losses, letter.losses) >= ALONE_AFTER_LOSSES
-
-    def _remove(self, letter: Letter) -> None:
-        if letter.priority is Priority.STATEMENT:
-            del self._statements[letter.topic]
-        else:
-            self._queues[letter.priority].popleft()
 
     def arrived(self, token: int) -> None:
         """The broker has acknowledged a letter."""
         self._under_way.pop(token, None)
 
     def put_back(self, tokens: Sequence[int]) -> None:
-        """These letters, oldest first, were not acknowledged: they go first, in their order.
-
-        A consumer may see one twice; it knows it by its number.
-        """
+        """These letters, oldest first, were not acknowledged: they go first, in their order."""
         statements: dict[str, Letter] = {}
         for token in reversed(tokens):
             letter = self._under_way.pop(token, None)
             if letter is None:
-                continue
-            if letter.priority is not Priority.STATEMENT:
-                self._queues[letter.priority].appendleft(letter)
                 continue
             newer = self._statements.get(letter.topic) or statements.setdefault(
                 letter.topic, letter
@@ -176,12 +121,11 @@ class Outbox:
     def _give_up(self, token: int) -> Letter:
         letter = self._under_way.pop(token)
         self.dropped[POISON] += 1
-        if letter.priority is Priority.STATEMENT:
-            self._muted_until[letter.topic] = self._monotonic() + MUTE_S
+        self._muted_until[letter.topic] = self._monotonic() + MUTE_S
         return letter
 
     def discard(self, token: int) -> None:
         """Give a letter up that no broker will take; counted."""
         letter = self._under_way.pop(token, None)
         if letter is not None:
-            self.dropped[letter.priority] += 1
+            self.dropped[STATEMENT] += 1

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from agent.fleet.precedence import Precedence
 from agent.mqtt.events import Events, Message, Outcome
 from agent.mqtt.failure import Cause, LinkLost
 from agent.mqtt.session import Session
@@ -23,12 +22,9 @@ GATHER_S = 0.01
 class Publisher:
     """Joins an outbox to a session. Call `pump_soon` after putting letters in."""
 
-    def __init__(
-        self, outbox: Outbox, on_connect: Callable[[], None], precedence: Precedence
-    ) -> None:
+    def __init__(self, outbox: Outbox, on_connect: Callable[[], None]) -> None:
         self._outbox = outbox
         self._on_connect = on_connect
-        self._precedence = precedence
         self._pumping = False
         self._planned: asyncio.TimerHandle | None = None
         self._progress = asyncio.Event()
@@ -51,10 +47,7 @@ class Publisher:
 
     def _pump_planned(self) -> None:
         self._planned = None
-        if self._precedence.claimed:
-            self.pump_soon()
-        else:
-            self.pump()
+        self.pump()
 
     def pump(self) -> None:
         """Hand over letters until the window is full or nothing waits."""
@@ -78,9 +71,7 @@ class Publisher:
             if taken is None:
                 return
             token, letter = taken
-            outcome = session.publish(
-                letter.topic, letter.payload, retain=letter.retain, token=token
-            )
+            outcome = session.publish(letter.topic, letter.payload, retain=True, token=token)
             if outcome is Outcome.TOO_LARGE:
                 log.error(
                     "%s: %d bytes are too many for the broker", letter.topic, len(letter.payload)
@@ -108,8 +99,7 @@ class Publisher:
     def _acknowledged(self, token: int) -> None:
         self._outbox.arrived(token)
         self._progress.set()
-        if not self._precedence.claimed:
-            self.pump()
+        self.pump()
 
     def _refused(self, token: int, reason: int) -> None:
         log.error("the broker refused a message for good (reason code %d)", reason)

@@ -21,6 +21,7 @@ from agent.mqtt.session import Session
 from agent.mqtt.settings import Statement
 from agent.mqtt.topics import Topics
 from agent.telemetry.birth import Entry
+from agent.telemetry.delivery import Delivery
 from agent.telemetry.encode import Stream
 from agent.telemetry.feed import Feed
 from agent.telemetry.outbox import Outbox
@@ -64,11 +65,12 @@ class Statements:
         self._host: HostReading | None = None
         self.control = "observe only"
         """How far this node may act."""
-        self.findings: Findings  # these five are set by the app
+        self.findings: Findings  # these six are set by the app
         self.inventory: Inventory
         self.poller: Poller
         self.discovery: Discovery
         self.session: Session
+        self.delivery: Delivery
 
     # --- the node's status -------------------------------------------------------------
 
@@ -147,24 +149,22 @@ class Statements:
             "at": datetime.fromtimestamp(self._clock.now(), UTC),
             "totals": self._feed.rollup.totals(),
             "polls": _polls(taken),
-            "delivery": self.delivery(),
+            "delivery": self._delivery(),
             "discovery": self.discovery.stats,
             "findings": self.findings.counts(),
         }
         self._outbox.state(self._topics.summary, self._summaries.record(record))
 
-    def delivery(self) -> dict[str, Any]:
-        """How the way to the broker fares."""
-        outbox, session = self._outbox, self.session.stats
+    def _delivery(self) -> dict[str, Any]:
+        """How both ways to the broker fare."""
         return {
-            "connected": self.session.connected,
-            "waiting": len(outbox),
-            "under_way": outbox.under_way,
-            "published": session.published,
-            "acknowledged": session.acknowledged,
-            "connects": session.connects,
-            "failures": {str(cause): count for cause, count in session.failures.items()},
-            "dropped": dict(outbox.dropped),
+            "control": {
+                **_connection(self.session),
+                "waiting": len(self._outbox),
+                "under_way": self._outbox.under_way,
+                "dropped": dict(self._outbox.dropped),
+            },
+            "telemetry": {**_connection(self.delivery.session), **self.delivery.figures()},
         }
 
     def overview(self) -> bytes:
@@ -175,13 +175,25 @@ class Statements:
                 "totals": self._feed.rollup.totals(),
                 "polls": _polls(self.poller.total),
                 "reading_now": self.poller.busy,
-                "delivery": self.delivery(),
+                "delivery": self._delivery(),
                 "discovery": self.discovery.stats,
                 "events": dict(self._feed.event_counts),
                 "findings": self.findings.counts(),
                 "devices": len(self.inventory),
             }
         )
+
+
+def _connection(session: Session) -> dict[str, Any]:
+    stats = session.stats
+    return {
+        "connected": session.connected,
+        "published": stats.published,
+        "acknowledged": stats.acknowledged,
+        "connects": stats.connects,
+        "bytes_out": stats.bytes_out,
+        "failures": {str(cause): count for cause, count in stats.failures.items()},
+    }
 
 
 def _says_offline(payload: bytes) -> bool:

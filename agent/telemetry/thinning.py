@@ -49,10 +49,13 @@ class Thinner:
         self._next = 0
         self._encoder: ChainEncoder | None = None
         self._kept: list[Row] = []
+        self._settled: set[int] = set()
+        """Numbers of settled rows that are not judged yet."""
 
-    def feed(self, payload: bytes) -> list[ThinFrame]:
+    def feed(self, payload: bytes, *, settled: bool = False) -> list[ThinFrame]:
         """Take the next frame of the segment; gives what is ready of the new one.
 
+        Rows of a settled frame are where they belong: they neither stay nor are lost.
         Raises BadFrame: then count the frame as lost, and go on with the next.
         """
         frame = checked(payload)
@@ -65,8 +68,10 @@ class Thinner:
             if former is not None:
                 at_us = step.tick * frame.tick
                 self._judge(former, stays=self._period(former.at_us) != self._period(at_us))
+            if settled:
+                self._settled.add(step.seq)
             if self._chain.take(step) is None:
-                self._lose(step.seq)
+                self._judge_lost(step.seq)
         return self._ready(FRAME_ROWS)
 
     def finish(self) -> list[ThinFrame]:
@@ -82,15 +87,24 @@ class Thinner:
         return at_us // (self._period_s * SECOND_US)
 
     def _judge(self, known: Known, *, stays: bool) -> None:
-        if stays:
+        if known.seq in self._settled:
+            self._settled.discard(known.seq)
+        elif stays:
             self._kept.append(self._chain.row(known))
         else:
-            self._lose(known.seq)
+            self.lose(known.seq, known.seq, 1)
 
-    def _lose(self, seq: int) -> None:
-        self.lost += 1
-        self.lost_first_seq = min(seq, self.lost_first_seq or seq)
-        self.lost_last_seq = max(seq, self.lost_last_seq or seq)
+    def _judge_lost(self, seq: int) -> None:
+        if seq in self._settled:
+            self._settled.discard(seq)
+        else:
+            self.lose(seq, seq, 1)
+
+    def lose(self, first_seq: int, last_seq: int, count: int) -> None:
+        """Count rows between two numbers as lost."""
+        self.lost += count
+        self.lost_first_seq = min(first_seq, self.lost_first_seq or first_seq)
+        self.lost_last_seq = max(last_seq, self.lost_last_seq or last_seq)
 
     def _ready(self, least: int) -> list[ThinFrame]:
         frames = []

@@ -1,4 +1,4 @@
-"""Nothing that was put is lost without being counted."""
+"""No statement that was put is lost without being counted, and the newest of a topic arrives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.telemetry.outbox import EVENT_LIMIT, Outbox, Priority
+from agent.telemetry.outbox import Outbox
+
+TOPICS = ("status", "summary", "page")
 
 
 class Post(RuleBasedStateMachine):
@@ -14,67 +16,57 @@ class Post(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox = Outbox(5, lambda: 0.0)
-        self.put = 0
-        self.arrived: list[bytes] = []
-        self.given_up = 0
-        self.tokens: dict[int, bytes] = {}
+        self.outbox = Outbox(lambda: 0.0)
+        self.newest: dict[str, int] = {}
+        self.number = 0
+        self.tokens: dict[int, tuple[str, int]] = {}
+        self.given_up: set[str] = set()
 
-    @rule(event=st.booleans())
-    def report(self, event: bool) -> None:
-        self.put += 1
-        if event:
-            self.outbox.tell("event", b"%06d" % self.put)
-        else:
-            self.outbox.report("reading", b"%06d" % self.put)
+    @rule(topic=st.sampled_from(TOPICS))
+    def state(self, topic: str) -> None:
+        self.number += 1
+        if topic not in self.given_up:  # those are muted for a while
+            self.newest[topic] = self.number
+        self.outbox.state(topic, b"%d" % self.number)
 
     @rule(count=st.integers(1, 4))
     def take(self, count: int) -> None:
         for _ in range(count):
             if taken := self.outbox.take():
-                self.tokens[taken[0]] = taken[1].topic.encode() + taken[1].payload
+                self.tokens[taken[0]] = (taken[1].topic, int(taken[1].payload))
 
     @precondition(lambda self: self.tokens)
-    @rule(data=st.data())
-    def arrive(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), refused=st.booleans())
+    def end(self, data: st.DataObject, refused: bool) -> None:
         token = data.draw(st.sampled_from(sorted(self.tokens)))
-        self.outbox.arrived(token)
-        self.arrived.append(self.tokens.pop(token))
-
-    @precondition(lambda self: self.tokens)
-    @rule(data=st.data())
-    def refuse(self, data: st.DataObject) -> None:
-        token = data.draw(st.sampled_from(sorted(self.tokens)))
-        self.outbox.discard(token)
-        del self.tokens[token]
+        topic, number = self.tokens.pop(token)
+        if self.newest.get(topic) == number:
+            del self.newest[topic]
+        (self.outbox.discard if refused else self.outbox.arrived)(token)
 
     @rule(lost=st.booleans())
     def end_of_connection(self, lost: bool) -> None:
         tokens = sorted(self.tokens)
         self.tokens.clear()
-        if not lost:
-            self.outbox.put_back(tokens)
-        elif self.outbox.lost(tokens):
-            self.given_up += 1
+        poison = self.outbox.lost(tokens) if lost else self.outbox.put_back(tokens)
+        if poison is not None:
+            self.given_up.add(poison.topic)
+            if self.newest.get(poison.topic) == int(poison.payload):
+                del self.newest[poison.topic]
 
     @invariant()
-    def all_is_accounted_for(self) -> None:
-        outbox = self.outbox
-        found = len(self.arrived) + len(outbox) + outbox.under_way + outbox.dropped.total()
-        assert found == self.put
-        assert outbox.under_way == len(self.tokens)
-        assert outbox.dropped["poison"] == self.given_up
+    def the_newest_of_each_topic_waits_or_is_under_way(self) -> None:
+        here = {
+            (letter.topic, int(letter.payload))
+            for letters in (self.outbox._statements, self.outbox._under_way)
+            for letter in letters.values()
+        }
+        assert here >= set(self.newest.items())
 
     @invariant()
-    def nothing_arrives_twice(self) -> None:
-        assert len(set(self.arrived)) == len(self.arrived)
-
-    @invariant()
-    def the_queues_are_in_order(self) -> None:
-        for queue in self.outbox._queues.values():
-            payloads = [letter.payload for letter in queue]
-            assert payloads == sorted(payloads)
-        assert len(self.outbox._queues[Priority.EVENT]) <= EVENT_LIMIT
+    def what_is_under_way_is_known(self) -> None:
+        assert self.outbox.under_way == len(self.tokens)
+        assert len(self.outbox) <= len(TOPICS)
 
 
 TestPost = Post.TestCase

@@ -6,12 +6,11 @@ import pytest
 
 from agent.telemetry.outbox import (
     ALONE_AFTER_LOSSES,
-    EVENT_LIMIT,
     MUTE_S,
     POISON,
     POISON_AFTER_LOSSES,
+    STATEMENT,
     Outbox,
-    Priority,
 )
 
 
@@ -32,7 +31,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def outbox(watch) -> Outbox:
-    return Outbox(100, watch)
+    return Outbox(watch)
 
 
 def take_all(outbox: Outbox) -> list[tuple[int, str]]:
@@ -56,24 +55,6 @@ def lose(outbox: Outbox, times: int = 1) -> list[str]:
     return given_up
 
 
-def test_statements_before_events_before_telemetry(outbox):
-    outbox.report("r1", b"")
-    outbox.tell("e1", b"")
-    outbox.state("s1", b"")
-    outbox.report("r2", b"")
-    outbox.state("s2", b"")
-    assert len(outbox) == 5
-    assert topics(outbox) == ["s1", "s2", "e1", "r1", "r2"]
-    assert (len(outbox), outbox.under_way) == (0, 5)
-
-
-def test_only_statements_are_retained(outbox):
-    outbox.state("s", b"")
-    outbox.tell("e", b"")
-    outbox.report("r", b"")
-    assert [outbox.take()[1].retain for _ in range(3)] == [True, False, False]
-
-
 def test_of_a_statement_only_the_newest_waits_and_nothing_counts_as_lost(outbox):
     outbox.state("s", b"old")
     outbox.state("t", b"")
@@ -83,30 +64,13 @@ def test_of_a_statement_only_the_newest_waits_and_nothing_counts_as_lost(outbox)
     assert not outbox.dropped
 
 
-def test_over_the_bound_the_oldest_reading_goes_and_is_counted():
-    outbox = Outbox(3)
-    for number in range(5):
-        outbox.report(f"r{number}", b"")
-    assert topics(outbox) == ["r2", "r3", "r4"]
-    assert outbox.dropped == {Priority.TELEMETRY: 2}
-
-
-def test_events_have_a_bound_of_their_own(outbox):
-    for number in range(EVENT_LIMIT + 1):
-        outbox.tell(f"e{number}", b"")
-    assert outbox.take()[1].topic == "e1"
-    assert outbox.dropped == {Priority.EVENT: 1}
-
-
 def test_what_is_put_back_goes_first_and_in_its_order(outbox):
     for number in range(3):
         outbox.state(f"s{number}", b"")
-        outbox.report(f"r{number}", b"")
     taken = [token for token, _ in take_all(outbox)]
-    outbox.report("r3", b"")
     outbox.state("s3", b"")
     outbox.put_back(taken)
-    assert topics(outbox) == ["s0", "s1", "s2", "s3", "r0", "r1", "r2", "r3"]
+    assert topics(outbox) == ["s0", "s1", "s2", "s3"]
 
 
 def test_a_statement_that_comes_back_gives_way_to_a_newer_one(outbox):
@@ -129,8 +93,8 @@ def test_of_two_that_come_back_the_newer_statement_stays(outbox):
 
 
 def test_what_arrived_comes_not_back(outbox):
-    outbox.report("r0", b"")
-    outbox.report("r1", b"")
+    outbox.state("r0", b"")
+    outbox.state("r1", b"")
     (first, _), (second, _) = take_all(outbox)
     outbox.arrived(first)
     outbox.put_back([first, second])
@@ -139,20 +103,20 @@ def test_what_arrived_comes_not_back(outbox):
 
 
 def test_what_no_broker_takes_is_counted(outbox):
-    outbox.report("r", b"")
+    outbox.state("r", b"")
     token, _ = outbox.take()
     outbox.discard(token)
     outbox.discard(token)
     assert (len(outbox), outbox.under_way) == (0, 0)
-    assert outbox.dropped == {Priority.TELEMETRY: 1}
+    assert outbox.dropped == {STATEMENT: 1}
 
 
 # --- messages that a broker hangs up upon ---------------------------------------------------
 
 
 def test_who_is_the_oldest_in_five_losses_in_a_row_is_given_up(outbox):
-    outbox.report("poison", b"")
-    outbox.report("next", b"")
+    outbox.state("poison", b"")
+    outbox.state("next", b"")
     assert lose(outbox, POISON_AFTER_LOSSES - 1) == []
     assert lose(outbox) == ["poison"]
     assert outbox.dropped == {POISON: 1}
@@ -160,19 +124,20 @@ def test_who_is_the_oldest_in_five_losses_in_a_row_is_given_up(outbox):
 
 
 def test_losses_without_anything_under_way_blame_nobody(outbox):
-    outbox.report("r", b"")
+    outbox.state("r", b"")
     for _ in range(10):
         assert outbox.lost([]) is None
     assert lose(outbox, POISON_AFTER_LOSSES - 1) == []
 
 
 def test_blame_must_be_in_a_row(outbox):
-    outbox.report("r", b"")
+    outbox.state("r", b"")
     assert lose(outbox) == []
-    outbox.state("first", b"")
-    assert lose(outbox) == []  # this time another one was the oldest
+    outbox.state("other", b"")
+    (mine, _), (other, _) = take_all(outbox)
+    assert outbox.lost([other, mine]) is None  # this time another one was the oldest
     ((token, topic),) = take_all(outbox)
-    assert topic == "first"
+    assert topic == "other"
     outbox.arrived(token)
     assert lose(outbox, POISON_AFTER_LOSSES - 1) == []
     assert lose(outbox) == ["r"]
@@ -180,9 +145,9 @@ def test_blame_must_be_in_a_row(outbox):
 
 def test_who_saw_two_losses_travels_alone_so_that_the_guilty_is_found(outbox):
     for name in ("a", "b", "c"):
-        outbox.report(name, b"")
+        outbox.state(name, b"")
     assert lose(outbox, ALONE_AFTER_LOSSES) == []
-    outbox.report("d", b"")
+    outbox.state("d", b"")
     ((token, topic),) = take_all(outbox)
     assert topic == "a"
     outbox.arrived(token)
@@ -199,7 +164,7 @@ def test_who_saw_two_losses_travels_alone_so_that_the_guilty_is_found(outbox):
 def test_the_innocent_before_a_poison_are_delivered(outbox):
     """The broker hangs up upon the third letter, before it has acknowledged the others."""
     for name in ("a", "b", "poison", "c", "d"):
-        outbox.report(name, b"")
+        outbox.state(name, b"")
     delivered, losses = [], 0
     while len(outbox) or outbox.under_way:
         batch = take_all(outbox)
@@ -242,7 +207,7 @@ def test_a_newer_statement_inherits_the_blame_of_the_one_under_way(outbox):
 
 
 def test_a_letter_put_back_for_want_of_room_is_blamed_for_nothing(outbox):
-    outbox.report("r", b"")
+    outbox.state("r", b"")
     for _ in range(20):
         outbox.put_back([outbox.take()[0]])
     assert topics(outbox) == ["r"]

@@ -6,12 +6,11 @@ import asyncio
 
 import pytest
 
-from agent.fleet.precedence import MANY, Precedence
 from agent.mqtt.events import Message, Outcome
 from agent.mqtt.failure import Cause, LinkLost
-from agent.telemetry.outbox import POISON, POISON_AFTER_LOSSES, Outbox, Priority
-from agent.telemetry.publisher import GATHER_S, Publisher
-from tests.fakes import FakeClock, settled_loop
+from agent.telemetry.outbox import POISON, POISON_AFTER_LOSSES, STATEMENT, Outbox
+from agent.telemetry.publisher import Publisher
+from tests.fakes import settled_loop
 
 
 class FakeSession:
@@ -40,9 +39,8 @@ class Post:
     """An outbox, a publisher and a session, joined."""
 
     def __init__(self) -> None:
-        self.outbox = Outbox(1000)
-        self.precedence = Precedence(FakeClock())
-        self.publisher = Publisher(self.outbox, self.announce, self.precedence)
+        self.outbox = Outbox()
+        self.publisher = Publisher(self.outbox, self.announce)
         self.session = self.publisher.session = FakeSession()  # type: ignore[assignment]
         self.messages: list[Message] = []
         self.events = self.publisher.events(self.messages.append)
@@ -52,7 +50,7 @@ class Post:
 
     def report(self, *topics: str) -> None:
         for topic in topics:
-            self.outbox.report(topic, b"")
+            self.outbox.state(topic, b"")
 
     def acknowledge(self, topic: str) -> None:
         token = next(token for token, name in self.session.under_way.items() if name == topic)
@@ -110,19 +108,6 @@ async def test_what_is_put_within_a_moment_leaves_together(post):
             await asyncio.sleep(0.002)
 
 
-async def test_messages_wait_while_a_site_is_put_to_sleep(post):
-    for _ in range(MANY):
-        post.precedence.begin()
-    post.report("a")
-    post.publisher.pump_soon()
-    await asyncio.sleep(GATHER_S * 3)
-    assert not post.sent()
-    post.precedence.end()
-    async with asyncio.timeout(5):
-        while not post.sent():
-            await asyncio.sleep(GATHER_S)
-
-
 def test_offline_everything_stays(post):
     post.session.connected = False
     post.report("a")
@@ -148,7 +133,7 @@ def test_too_large_for_the_broker_is_given_up_counted_and_said(post, caplog):
     post.report("huge", "b")
     post.publisher.pump()
     assert post.sent() == ["b"]
-    assert post.outbox.dropped == {Priority.TELEMETRY: 1}
+    assert post.outbox.dropped == {STATEMENT: 1}
     assert "huge" in caplog.text
 
 
@@ -157,7 +142,7 @@ def test_refused_for_good_is_given_up_counted_and_said(post, caplog):
     post.publisher.pump()
     post.refuse("a")
     assert post.sent() == ["a", "b", "c", "d"]
-    assert post.outbox.dropped == {Priority.TELEMETRY: 1}
+    assert post.outbox.dropped == {STATEMENT: 1}
     assert "151" in caplog.text
 
 
@@ -169,10 +154,9 @@ def test_a_new_connection_announces_and_repeats_what_was_not_acknowledged(post):
     assert (len(post.outbox), post.outbox.under_way) == (3, 0)
     post.session.sent.clear()
     post.connect()
-    assert post.session.sent[0] == ("status", b"online", True)
-    assert post.sent() == ["status", "b", "c"]
-    post.acknowledge("status")
-    assert post.sent() == ["status", "b", "c", "d"]
+    assert post.sent() == ["b", "c", "d"]
+    post.acknowledge("b")
+    assert post.session.sent[-1] == ("status", b"online", True)
 
 
 async def test_progress_is_an_acknowledgement_or_the_end(post):
@@ -214,7 +198,7 @@ def test_a_message_that_the_broker_hangs_up_upon_holds_nothing_up_for_ever(post,
     assert losses == POISON_AFTER_LOSSES
     assert (len(post.outbox), post.outbox.under_way) == (0, 0)
     assert post.outbox.dropped == {POISON: 1}
-    assert post.sent()[-3:] == ["b", "c", "d"]
+    assert post.sent()[-3:] == ["c", "d", "status"]
     assert "poison: given up" in caplog.text
 
 
@@ -228,7 +212,7 @@ def test_an_announcement_that_the_broker_hangs_up_upon_lets_the_rest_pass(post):
             break
     assert (len(post.outbox), post.outbox.under_way) == (0, 0)
     assert post.outbox.dropped[POISON] >= 1
-    assert post.outbox.dropped[Priority.TELEMETRY] == 0
+    assert post.outbox.dropped[STATEMENT] == 0
 
 
 @pytest.mark.parametrize("cause", [Cause.STOPPED, Cause.TAKEN_OVER])
