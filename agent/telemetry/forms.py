@@ -18,8 +18,8 @@ from agent.telemetry.compact_decoder import ChainDecoder
 from drivers.model import Reading
 
 BATCH_LIMIT = 500
-BATCH_LEVEL = 6
-"""Beyond it a batch takes twice the CPU for each percent."""
+BATCH_LEVEL = 9
+"""The least that brings half a second of a small site under 180 bytes a reading."""
 
 _json = msgspec.json.Encoder()
 

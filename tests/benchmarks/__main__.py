@@ -9,7 +9,16 @@ import platform
 import sys
 from collections.abc import Callable
 
-from tests.benchmarks import agent_load, decoding, dialects, encoding, exchanging, paging, shedding, spooling
+from tests.benchmarks import (
+    agent_load,
+    decoding,
+    dialects,
+    encoding,
+    exchanging,
+    paging,
+    shedding,
+    spooling,
+)
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "decode": decoding.run,
