@@ -33,6 +33,22 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _broker(delivery: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {'connected' if way['connected'] else 'not connected'}"
+        for name, way in delivery.items()
+    )
+
+
+def _backlog(telemetry: dict[str, Any]) -> str:
+    backlog, spool = telemetry["backlog"], telemetry["spool"]
+    lost = sum(spool["lost"].values()) + sum(telemetry["uplink"]["dropped"].values())
+    oldest = min(backlog["oldest_at"].values(), default=None)
+    since = f" since {oldest}" if oldest else ""
+    trouble = f"; the disk: {spool['trouble']}" if spool["trouble"] else ""
+    return f"{backlog['readings']} readings{since}, {lost} lost{trouble}"
+
+
 def _table(found: dict[str, Any]) -> Table:
     status, totals, delivery = found["status"], found["totals"], found["delivery"]
     lateness = found["polls"]["lateness"]
@@ -40,9 +56,8 @@ def _table(found: dict[str, Any]) -> Table:
     rows = {
         "version": f"{status['version']}, started {status['started_at']}",
         "clock": f"synchronised: {status['clock_synchronised']}",
-        "broker": "connected" if delivery["connected"] else "not connected",
-        "messages": f"{delivery['acknowledged']} delivered, {delivery['waiting']} waiting, "
-        f"{sum(delivery['dropped'].values())} dropped",
+        "broker": _broker(delivery),
+        "backlog": _backlog(delivery["telemetry"]),
         "devices": f"{found['devices']}",
         "states": ", ".join(f"{count} {state}" for state, count in totals["by_state"].items()),
         "hashrate": f"{figure(totals['hashrate_ths'], 'TH/s')} of "
