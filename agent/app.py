@@ -16,6 +16,7 @@ import msgspec
 
 from agent import process, sdnotify
 from agent.clock import SystemClock
+from agent.command.away import Away
 from agent.command.control import Control
 from agent.command.desk import Desk
 from agent.config import locations, logins
@@ -207,6 +208,9 @@ class Agent:
             tell=self.feed.event,
         )
         self.statements.control = self.control.mode
+        self._away = Away(
+            self.config.away, self.control, self._clock, lambda: self.session.connected
+        )
 
     def _build_local(self) -> None:
         self.watchers = Watchers()
@@ -234,6 +238,7 @@ class Agent:
             *searching,
             *self.control.parts(),
             *self.delivery.parts(),
+            ("away", self._away.run()),
             ("store", self.database.run()),
             ("registrar", self.registrar.run()),
             ("poller", self.poller.run()),

@@ -182,6 +182,15 @@ class Telemetry(Section, frozen=True, kw_only=True):
     host_interval_s: Seconds = 30.0
 
 
+class Away(Section, frozen=True, kw_only=True):
+    """What is done when the broker stays away."""
+
+    order: Literal["hold", "pause"] = "hold"
+    """Hold what was ordered last, or put the miners to sleep."""
+    after_s: Annotated[float, Meta(ge=1, le=2_592_000)] = 3600.0
+    """How long it has to be away for that."""
+
+
 class Log(Section, frozen=True, kw_only=True):
     """What the journal gets."""
 
@@ -219,4 +228,5 @@ class Config(Section, frozen=True, kw_only=True):
     control: Control = Control()
     credentials: Credentials | None = None
     telemetry: Telemetry = Telemetry()
+    away: Away = Away()
     log: Log = Log()

@@ -29,6 +29,7 @@ SECTIONS: dict[str, type[schema.Section]] = {
     "[[control.allow]]": schema.Allow,
     "[credentials]": schema.Credentials,
     "[telemetry]": schema.Telemetry,
+    "[away]": schema.Away,
     "[log]": schema.Log,
 }
 
