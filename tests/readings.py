@@ -57,24 +57,29 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
 
 
 @cache
+def fields(kind: type[Any]) -> dict[str, st.SearchStrategy[Any]]:
+    """Any value for each field of a type."""
+    hints = typing.get_type_hints(kind)
+    found = {name: _values(hints[name]) for name in kind.__struct_fields__}
+    if "device_id" in found:
+        found["device_id"] = st.sampled_from(["asic-a", "asic-b", "host-c", "asic-d"])
+    return found
+
+
+@cache
 def structs(kind: type[Any]) -> st.SearchStrategy[Any]:
     """Any struct of a type, field by field."""
-    hints = typing.get_type_hints(kind)
-    fields = {name: _values(hints[name]) for name in kind.__struct_fields__}
-    if "device_id" in fields:
-        fields["device_id"] = st.sampled_from(["asic-a", "asic-b", "host-c", "asic-d"])
-    return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
+    return st.fixed_dictionaries(fields(kind)).map(lambda values: kind(**values))
 
 
 @st.composite
 def readings(draw: st.DrawFn) -> Reading:
-    """Any reading: mostly one of a few, with a few fields of another, as devices change."""
+    """Any reading: one of a few with some fields changed, as devices change."""
     kind = draw(st.sampled_from(KINDS))
     base = draw(st.sampled_from(_bases(kind)))
-    other = draw(structs(kind))
-    taken = draw(st.sets(st.sampled_from(kind.__struct_fields__), max_size=5))
-    taken |= {"device_id", "taken_at"}
-    return msgspec.structs.replace(base, **{name: getattr(other, name) for name in taken})
+    taken = draw(st.sets(st.sampled_from(kind.__struct_fields__), max_size=6))
+    changed = {name: draw(fields(kind)[name]) for name in sorted(taken | {"device_id", "taken_at"})}
+    return msgspec.structs.replace(base, **changed)
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from agent.telemetry.frame import FORMS, Frame
 from agent.telemetry.frame_check import (
+    TIMES,
     BadFrame,
     count_of,
     path_of,
@@ -145,16 +146,19 @@ class Chain:
         """The last reading of a device, whole. Raises BadFrame."""
         shape, columns = known.shape, self._columns
         fields = shape.blank.copy()
+        lists: dict[str, list[Row]] = {}
         for column, value in known.values.items():
             name, index, field = columns[column]
+            if type(value) in TIMES:
+                value = shown(value, known.at_us)  # noqa: PLW2901
             if index >= 0:
-                parts = fields.get(name)
-                if type(parts) is list and index < len(parts) and name in shape.parts:
-                    parts[index][field] = shown(value, known.at_us)
+                parts = lists.get(name)
+                if parts is not None and index < len(parts):
+                    parts[index][field] = value
             elif name in shape.parts:
-                fields[name] = self._parts(shape.parts[name], value)
+                lists[name] = fields[name] = self._parts(shape.parts[name], value)
             elif name in fields:
-                fields[name] = shown(value, known.at_us)
+                fields[name] = value
         for name in shape.lists:
             if fields[name] is None:
                 fields[name] = []

@@ -35,6 +35,8 @@ INT_MAX = INT + 2
 SECOND_US = 1_000_000
 
 _decoder = msgspec.msgpack.Decoder(Frame)
+TIMES = frozenset({Start, Moment})
+"""Values that JSON shows in another way than they are kept."""
 _SCALARS = frozenset({str, int, bool, type(None)})
 
 
@@ -140,10 +142,9 @@ def _plain(value: Any) -> Any:
 
 def shown(value: Any, at_us: int) -> Any:
     """A value as JSON shows it in a reading of this moment."""
-    kind = type(value)
-    if kind is Start:
+    if type(value) is Start:
         return round(at_us / SECOND_US - int(value), 3)
-    return time_text(value) if kind is Moment else value
+    return time_text(value) if type(value) is Moment else value
 
 
 def time_text(at_us: int) -> str:

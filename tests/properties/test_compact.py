@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from agent.telemetry.compact import ChainEncoder
 from agent.telemetry.compact_decoder import ChainDecoder
 from agent.telemetry.frame_check import BadFrame
+from agent.telemetry.thinning import Thinner
 from drivers.model import Reading
 from tests.readings import HEAD, agrees, plain, readings
 from tests.unit.test_compact import miner
@@ -57,7 +58,7 @@ def content(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in HEAD}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(frames=FRAMES, starts=st.sets(st.integers(0, 5), max_size=2))
 def test_exact_frames_decode_to_the_very_json(frames: list[Any], starts: set[int]) -> None:
     sent, decoder = Sent(frames, starts, exact=True), ChainDecoder()
@@ -69,7 +70,7 @@ def test_exact_frames_decode_to_the_very_json(frames: list[Any], starts: set[int
         assert encoded == msgspec.json.encode(sent.by_seq[row["seq"]])
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=100)
 @given(
     frames=FRAMES,
     starts=st.sets(st.integers(0, 5), max_size=2),
@@ -90,7 +91,7 @@ def test_what_is_shown_lies_within_the_deadband_whatever_is_lost(
             assert len(rows) == len(frames[index])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=50)
 @given(
     frames=FRAMES,
     starts=st.sets(st.integers(0, 5), max_size=2),
@@ -105,6 +106,22 @@ def test_the_reference_decoder_agrees(
     for index, payload in enumerate(sent.payloads):
         if index not in lost:
             assert theirs.readings(payload) == ours.decode(payload)
+
+
+@settings(deadline=None, max_examples=50)
+@given(frames=FRAMES, lost=st.sets(st.integers(0, 5), max_size=1), exact=st.booleans())
+def test_thinned_rows_are_some_of_the_real_ones(
+    frames: list[Any], lost: set[int], exact: bool
+) -> None:
+    sent, decoder, thinner = Sent(frames, set(), exact=exact), ChainDecoder(), Thinner(300)
+    whole = [payload for index, payload in enumerate(sent.payloads) if index not in lost]
+    real = {row["seq"]: row for payload in whole for row in decoder.decode(payload)}
+    made = [frame for payload in whole for frame in thinner.feed(payload)] + thinner.finish()
+    kept = [row for frame in made for row in ChainDecoder().decode(frame.payload)]
+    assert all(row == real[row["seq"]] for row in kept)
+    assert {row["device_id"] for row in kept} == {row["device_id"] for row in real.values()}
+    fed = sum(len(frame) for index, frame in enumerate(frames) if index not in lost)
+    assert len(kept) + thinner.lost == fed
 
 
 @settings(deadline=None)
