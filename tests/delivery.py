@@ -228,9 +228,14 @@ class Post:
         self.new_chains += 1
         self._roll = True
 
-    def offer(self, count: int = 1, *, stream: str = TELEMETRY, size: int = 100) -> int:
-        """Take readings, spool and offer them; the number of the first."""
-        if self._roll and stream == TELEMETRY:
+    def offer(
+        self, count: int = 1, *, stream: str = TELEMETRY, size: int = 100, late: bool = False
+    ) -> int:
+        """Take readings, spool and offer them; the number of the first.
+
+        `late`: the encoder has not heard yet that it is to begin a chain.
+        """
+        if self._roll and stream == TELEMETRY and not late:
             self.spool.roll(stream)
             self._roll = False
         seq = self._seq[stream] + 1

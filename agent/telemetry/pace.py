@@ -20,12 +20,12 @@ STEPS_JUDGED = 3
 """Lost packets and a busy host delay some messages, a full path delays all: the quickest of
 several steps decides."""
 GROWTH_UNKNOWN = 1.5
-GROWTH_KNOWN = 1.05
+GROWTH_KNOWN = 1.03
 """Growth per second, before the uplink was ever full and after."""
 HOLD_S = 20.0
 """How long the uplink is believed before it is probed again."""
 BURST_S = 0.25
-QUEUE_S = 0.4
+QUEUE_S = 0.3
 """History under way, beyond what a round trip takes anyway: nothing live waits for much more."""
 BASE_KEPT_S = 300.0
 BASE_LIMIT_S = 1.0
@@ -180,8 +180,8 @@ class Pace:
         """Give history its share of what came through, unless it had no part in it."""
         if not self._in_flight and not any(history for _, history in self._rates):
             return
-        uplink = max(map(sum, self._rates))
-        live = max(live for live, _ in self._rates)
+        uplink = self.acknowledged_bytes_s
+        live = sum(live for live, _ in self._rates) / len(self._rates)
         share = max(FLOOR * uplink, min(self._share * uplink, uplink - live))
         self.full_uplink_bytes_s = uplink
         self.rate_bytes_s = max(SLOWEST_BYTES_S, min(self.rate_bytes_s, share))

@@ -54,9 +54,9 @@ class Delivery(RuleBasedStateMachine):
 
         self.runner.run(spin())
 
-    @rule(count=st.integers(1, 3), size=st.sampled_from([10, 100_000, 700_000]))
-    def offer(self, count: int, size: int) -> None:
-        seq = self._run(lambda: self.post.offer(count, size=size))
+    @rule(count=st.integers(1, 3), size=st.sampled_from([10, 100_000, 700_000]), late=st.booleans())
+    def offer(self, count: int, size: int, late: bool) -> None:
+        seq = self._run(lambda: self.post.offer(count, size=size, late=late))
         for shelved in self.post.spool.shelf.values():
             for record in shelved.records[-1:]:
                 if shelved.stream == TELEMETRY and record.seq == seq:
