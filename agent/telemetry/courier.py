@@ -51,6 +51,10 @@ class Courier:
     ) -> None:
         """`tellers` names the streams, the most important first."""
         self.session: Link  # set by the app: session and courier know each other
+        self.held: Callable[[], bool] = lambda: False
+        """While this says so nothing is handed over; live stays live meanwhile."""
+        self._held_s = 0.0
+        self._ticked_at = monotonic()
         self._receipts = receipts
         self._pace = pace
         self._boot_id = boot_id
@@ -92,7 +96,7 @@ class Courier:
             size=size,
             write=write,
             history=False,
-            since=self._monotonic(),
+            since=self._monotonic() - self._held_s,
         )
         if not self.session.connected:
             self._lanes.bar(parcel)
@@ -156,11 +160,14 @@ class Courier:
     def tick(self) -> None:
         """Look at what only time changes; `run` does so several times a second."""
         now = self._monotonic()
+        if self.held():
+            self._held_s += now - self._ticked_at
+        self._ticked_at = now
         flight = self._flight
         self._pace.step(flight.oldest_s(history=False), flight.oldest_s(history=True))
         if not self.session.connected:
             return
-        if left := self._lanes.stale(now):
+        if left := self._lanes.stale(now - self._held_s):
             self._leave_behind(left)
         if self._history_from is not None and now >= self._history_from:
             self._start_history()
@@ -173,7 +180,7 @@ class Courier:
 
     def pump(self) -> None:
         """Hand over what may go, until the window is full."""
-        if self._pumping:
+        if self._pumping or self.held():
             return
         self._pumping = True
         try:
@@ -322,8 +329,7 @@ class Courier:
 
     def _refused(self, token: int, reason: int) -> None:
         if letter := self._land(token):
-            log.error("%s: refused with reason code %d", letter.note.topic, reason)
-            self._losses.lose(letter.parcel, letter.note, REFUSED)
+            self._losses.lose(letter.parcel, letter.note, REFUSED, f"(reason code {reason})")
             self._finish(letter.parcel)
             self.pump()
 

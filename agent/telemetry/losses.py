@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from agent.telemetry.flight import NoteKey
+from agent.telemetry.live import EVENT
 from agent.telemetry.parcel import Loss, Note, Parcel
 
 log = logging.getLogger("stoker.courier")
@@ -40,20 +41,26 @@ class Losses:
             return list(notes)
         return [note for note in notes if (place, note.first_seq) not in given_up]
 
-    def lose(self, parcel: Parcel, note: Note, reason: str) -> None:
-        """Give one message up."""
+    def lose(self, parcel: Parcel, note: Note, reason: str, detail: str = "") -> None:
+        """Give one message up. The first for each reason is logged loudly: there may be many."""
         parcel.lost += 1
         self._given_up[parcel.place, note.first_seq] = None
         if len(self._given_up) > REMEMBERED:
             del self._given_up[next(iter(self._given_up))]
         whole = note.count == parcel.head.count
         last_seq = parcel.head.last_seq if whole else note.first_seq + note.count - 1
-        log.error("%s: %d readings given up: %s", note.topic, note.count, reason)
+        level = logging.DEBUG if self.dropped[reason] else logging.ERROR
+        log.log(level, "%s: %d given up, %s %s", note.topic, note.count, reason, detail)
+        if reason == REFUSED and parcel.stream == EVENT:
+            # To tell this by an event would be refused as well, and so on without an end.
+            self.dropped[reason] += note.count
+            return
         self._tell(parcel, (note.first_seq, last_seq), note.count, reason)
 
     def damaged(self, parcel: Parcel, lost: int) -> None:
         """So many readings of a frame can never be told."""
-        log.error("%s %d: %d readings cannot be told any more", *parcel.place, lost)
+        level = logging.DEBUG if self.dropped[DAMAGED] else logging.ERROR
+        log.log(level, "%s %d: %d readings cannot be told any more", *parcel.place, lost)
         self._tell(parcel, (parcel.head.seq, parcel.head.last_seq), lost, DAMAGED)
 
     def _tell(self, parcel: Parcel, span: tuple[int, int], lost: int, reason: str) -> None:

@@ -36,7 +36,8 @@ class Delivery(RuleBasedStateMachine):
         self.events: set[int] = set()
         self.arrived: set[int] = set()
         self.arrived_events: set[int] = set()
-        self.too_large = 0
+        self.broken: dict[str, int] = {}
+        """Chains of which something was left behind, and how much was sent by then."""
 
     @initialize(window=st.integers(1, 6), marks=st.booleans(), parts=st.booleans())
     def begin(self, window: int, marks: bool, parts: bool) -> None:
@@ -74,6 +75,9 @@ class Delivery(RuleBasedStateMachine):
     @precondition(lambda self: self.post.session.connected)
     @rule(cause=CAUSES)
     def hang_up(self, cause: Cause) -> None:
+        for seq, (segment, _) in self.offered.items():
+            if seq not in self.arrived:
+                self.broken.setdefault(segment, len(self.post.session.sent))
         self._run(lambda: self.post.hang_up(cause))
 
     @precondition(lambda self: self.post.session.under_way)
@@ -87,7 +91,10 @@ class Delivery(RuleBasedStateMachine):
     @precondition(lambda self: self.post.session.under_way)
     @rule(data=st.data())
     def refuse(self, data: st.DataObject) -> None:
-        token = data.draw(st.sampled_from(sorted(self.post.session.under_way)))
+        under_way = self.post.session.under_way
+        token = data.draw(st.sampled_from(sorted(under_way)))
+        if under_way[token].topic.startswith(EVENT):  # counted, and not told by an event
+            self.arrived_events.add(int(under_way[token].payload))
         self._run(lambda: self.post.refuse(token))
 
     @rule(seconds=st.sampled_from([0.05, 0.6, LIVE_S + 1, FIRST_TIMEOUT_S + 1]))
@@ -158,6 +165,10 @@ class Delivery(RuleBasedStateMachine):
                 live_of.setdefault(segment, []).append(index)
         for indices in live_of.values():
             assert indices == list(range(len(indices)))
+        for place, sent_by_then in self.broken.items():
+            later = self.post.session.sent[sent_by_then:]
+            seqs = [int(sent.payload) for sent in later if sent.topic == TELEMETRY]
+            assert all(self.offered[seq][0] != place for seq in seqs if seq in self.offered)
 
     @invariant()
     def nothing_is_forgotten_that_did_not_arrive(self) -> None:

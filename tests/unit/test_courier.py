@@ -124,15 +124,27 @@ async def test_live_that_falls_behind_becomes_history_and_a_chain_begins() -> No
     assert not post.losses
 
 
+async def test_what_is_held_back_stays_live() -> None:
+    post = Post()
+    post.connect()
+    post.courier.held = lambda: True
+    post.offer()
+    for _ in range(10):
+        post.clock.advance(LIVE_S / 5)
+        post.courier.tick()
+    assert not post.live
+    post.courier.held = lambda: False
+    post.courier.tick()
+    assert post.live == [1]
+
+
 async def test_the_rest_of_a_chain_that_was_left_behind_is_never_live() -> None:
     post = Post(window=1)
     post.connect()
     post.offer()
     post.offer()
-    post._roll = False
     post.tick(LIVE_S + 0.1)
-    post._roll = False  # the encoder has not begun its new chain yet
-    post.offer()
+    post.offer(late=True)
     post.acknowledge()
     assert post.live == [1]
     assert post.new_chains == 2  # asked for once
@@ -296,6 +308,16 @@ async def test_what_the_broker_refuses_is_told_as_lost() -> None:
     post.acknowledge()
     assert not post.spool.backlog
     assert [(loss.first_seq, loss.last_seq) for loss in post.losses] == [(2, 2)]
+
+
+async def test_an_event_that_is_refused_is_counted_and_not_told_by_another_event() -> None:
+    post = Post()
+    post.connect()
+    post.offer(stream=EVENT)
+    post.refuse(1)
+    assert not post.spool.backlog
+    assert not post.losses
+    assert post.courier.uplink().dropped == {"refused": 1}
 
 
 async def test_draining_ends_when_all_live_data_have_arrived() -> None:
