@@ -20,6 +20,7 @@ from agent.cli.target import add_socket
 from agent.errors import AgentError
 from agent.local import client
 from agent.mqtt.topics import PREFIX
+from agent.telemetry.reader import Reader
 
 REFRESH_S = 0.5
 LINE_EVERY_S = 5.0
@@ -125,19 +126,18 @@ class _Source:
 
 
 def subscribe(broker: str, site: str, take: Callable[[dict[str, Any]], None]) -> Client:
-    """Hand every telemetry message of a broker to `take`; call disconnect() and loop_stop()."""
+    """Hand every live reading of a broker to `take`; call disconnect() and loop_stop()."""
     host, _, port = broker.partition(":")
     mqtt = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+    reader = Reader()
 
     def connected(*_: Any) -> None:
-        mqtt.subscribe(f"{PREFIX}/{site}/device/+/telemetry", qos=0)
+        # At QoS 1: a compact frame that is missed leaves a gap up to the next keyframe.
+        for level in ("device/+/telemetry", "batch/+/live"):
+            mqtt.subscribe(f"{PREFIX}/{site}/{level}", qos=1)
 
     def message(_client: Client, _data: Any, received: MQTTMessage) -> None:
-        try:
-            reading = json.loads(received.payload)
-        except ValueError:
-            return  # another's message on our topic costs only itself
-        if isinstance(reading, dict):
+        for reading in reader.readings(bytes(received.payload)):
             take(reading)
 
     mqtt.on_connect = connected
