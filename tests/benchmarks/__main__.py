@@ -13,6 +13,7 @@ from tests.benchmarks import (
     agent_load,
     decoding,
     dialects,
+    drain,
     encoding,
     exchanging,
     paging,
@@ -23,6 +24,7 @@ from tests.benchmarks import (
 BENCHMARKS: dict[str, Callable[[], None]] = {
     "decode": decoding.run,
     "dialects": dialects.run,
+    "drain": drain.run,
     "encoding": encoding.run,
     "exchange": exchanging.run,
     "pages": paging.run,
