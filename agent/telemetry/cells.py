@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from math import ceil, frexp, isfinite, log10
+from math import ceil, frexp, inf, isfinite, log10
 from operator import sub
 from typing import Any
 
@@ -78,7 +78,7 @@ class Cells:
                     slack = absolute
                 # To or from 0 is always told: a fan that stands is not a slow one.
                 numbers_both = value and known and type(known) in _NUMBERS
-                if numbers_both and -slack <= value - known <= slack:
+                if numbers_both and -slack <= value - known <= slack < inf:
                     continue
             form, cell, new = _TOLD.get(kind, _whole)(self, value, known, slack)
             if new == known and type(new) is type(known):
@@ -151,7 +151,7 @@ def _digits_of(value: float) -> int | None:
 def _int(cells: Cells, value: int, known: Any, slack: float) -> Told:
     base = known if type(known) is int else 0
     power = 0 if slack < 20 else 1 if slack < 200 else 2
-    if power and -INT64 <= value < INT64:
+    if power and -INT64 <= value < INT64 and -INT64 <= base < INT64:
         unit = 10**power
         mantissa = (value + unit // 2) // unit
         if mantissa:

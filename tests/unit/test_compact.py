@@ -100,6 +100,21 @@ def test_none_zero_and_unchanged_differ() -> None:
     assert line.told(miner(fans=(Fan(0, None),))) == 0
 
 
+@pytest.mark.parametrize("odd", [float("inf"), float("-inf"), float("nan")])
+def test_what_json_has_no_word_for_is_null(odd: float) -> None:
+    line = Line()
+    for rate, shown in ((100.0, 100.0), (odd, None), (odd, None), (100.0, 100.0)):
+        assert line.through(miner(hashrate_ths=rate))[0]["hashrate_ths"] == shown
+
+
+@pytest.mark.parametrize("huge", [2**63, 2**90, -(2**70)])
+def test_huge_integers_with_a_deadband_come_and_go(huge: int) -> None:
+    line = Line()
+    for rpm in (5000, huge, huge + 1, 5000, 0, huge):
+        (row,) = line.through(miner(fans=(Fan(0, rpm),)))
+        assert row["fans"][0]["rpm"] == pytest.approx(rpm, rel=0.03)
+
+
 def test_uptime_is_told_as_a_start() -> None:
     line = Line()
     line.through(miner())
