@@ -23,6 +23,8 @@ WHO = "version"
 """What every machine is asked when it has to say who it is, and at no other time."""
 AT_RISK_S = 1.0
 """What was answered in the last second before a kill may be lost."""
+AFTERGLOW_S = 0.3
+"""Who is killed while asking is still answered; who starts asks nothing for longer than this."""
 
 
 class Poll(NamedTuple):
@@ -60,7 +62,7 @@ def _by_run(
     """One machine's answers in each run of the agent, and when that run ended."""
     runs: dict[int, list[tuple[float, str]]] = defaultdict(list)
     for answer in said:
-        runs[bisect_right(kills, answer[0])].append(answer)
+        runs[bisect_right(kills, answer[0] - AFTERGLOW_S)].append(answer)
     for run, answers in runs.items():
         yield answers, kills[run] if run < len(kills) else float("-inf")
 

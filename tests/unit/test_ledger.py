@@ -170,3 +170,9 @@ def test_what_a_stopped_agent_was_answered_is_not_owed(tmp_path):
     said = [(1.0, "version"), (2.0, JOINED), (9.0, JOINED)]
     polls = polls_of(write_log(tmp_path / "log", said), [5.0])
     assert [poll.owed for poll in polls] == [True, False]
+
+
+def test_what_a_killed_agent_was_still_answered_is_not_owed_by_the_next(tmp_path):
+    said = [(1.0, "version"), (5.01, JOINED), (6.0, "version"), (6.5, JOINED)]
+    polls = polls_of(write_log(tmp_path / "log", said), [5.0, 9.0])
+    assert [(poll.at, poll.owed) for poll in polls] == [(5.01, False), (6.5, True)]
