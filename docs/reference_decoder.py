@@ -1,11 +1,8 @@
 # ruff: noqa: ANN001, ANN201, ANN204, B905, D101, D102, D103, UP017
 """Reads the payloads of `batch/<node>/live` and `batch/<node>/hist` (see encodings.md).
 
-Written from the description alone, for whoever writes the other side: it needs only `msgpack`
-and `zstandard`, and trusts what it reads. One `Decoder` for all payloads, each topic in its order:
-
-    decoder = Decoder()
-    for reading in decoder.readings(payload): ...
+For whoever writes the other side: it needs only `msgpack` and `zstandard`, and trusts what it
+reads. One `Decoder` for all payloads: `for reading in decoder.readings(payload): ...`
 """
 
 import json
@@ -15,8 +12,7 @@ from itertools import accumulate
 import msgpack
 import zstandard
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-LIMIT = 16 * 1024 * 1024
+EPOCH, LIMIT = datetime(1970, 1, 1, tzinfo=timezone.utc), 16 * 1024 * 1024
 
 
 class Decoder:
@@ -53,6 +49,7 @@ class Chain:
         seqs = list(accumulate(frame.get("gaps") or [1] * (len(devices) - 1), initial=frame["seq"]))
         keys = dict(zip(accumulate(frame.get("keys", [])), frame.get("kinds", [])))
         cells = cells_by_row(frame, len(devices))
+        head = {"node": frame["node"], "boot_id": frame["boot"], "stream": frame["strm"]}
         readings = []
         for row, (seq, device, tick) in enumerate(zip(seqs, devices, ticks)):
             if row in keys:
@@ -65,7 +62,6 @@ class Chain:
             if device not in self.ids or shape not in self.shapes or values.keys() - self.columns:
                 del self.known[device]
                 continue
-            head = {"node": frame["node"], "boot_id": frame["boot"], "stream": frame["strm"]}
             reading = self.reading(self.shapes[shape], values, tick * frame["tick"])
             readings.append({**head, "seq": seq, **reading, "device_id": self.ids[device]})
         return readings
