@@ -23,6 +23,7 @@ from agent.telemetry.losses import POISON, REFUSED, TOO_LARGE, Losses
 from agent.telemetry.pace import Pace
 from agent.telemetry.parcel import Head, Loss, Note, Parcel, Place, Write
 from agent.telemetry.receipts import Receipts
+from agent.telemetry.turns import Turns
 from agent.telemetry.uplink import Link, Uplink
 
 log = logging.getLogger("stoker.courier")
@@ -30,8 +31,6 @@ log = logging.getLogger("stoker.courier")
 TICK_S = 0.05
 MARKS_FIRST_S = 2.0
 """History waits so long for the marks that the broker keeps: they may spare much of it."""
-FREE_SLOTS = 4
-"""History leaves one in so many places of the window to live data."""
 
 
 class Courier:
@@ -65,8 +64,11 @@ class Courier:
         self._history = History(spool, tellers, receipts.held, receipts.stored, self.pump)
         self._losses = Losses(on_lost)
         self._history.damaged = self._losses.damaged
+        self._turns = Turns(
+            self._lanes, self._history, self._flight, self._may_send_history, self._open
+        )
         self._repeats = self._left_behind = 0
-        self._pumping = self._draining = self._live_turn = self._complained = False
+        self._pumping = self._draining = self._complained = False
         self._history_from: float | None = None
         self._broken_chains = 0
         self._progress = asyncio.Event()
@@ -184,39 +186,15 @@ class Courier:
             return
         self._pumping = True
         try:
-            while self.session.window > 0:
-                parcel = self._choose()
+            while (room := self.session.window) > 0:
+                parcel = self._turns.next(room)
                 if parcel is None or not self._hand_over(parcel):
                     return
         finally:
             self._pumping = False
 
-    def _choose(self) -> Parcel | None:
-        """Whose message goes next; None where nothing may go now."""
-        flight, live = self._flight, self._lanes.head
-        if flight.suspect_under_way:
-            return None
-        if live is None:
-            self._live_turn = False
-        history = None if self._draining else self._history.head
-        if history is not None and flight.has_suspects and self._next_is_suspect(history):
-            return live if self._live_turn else self._alone(history)
-        if live is not None:
-            return live
-        if history is None or self._receipts.too_many_wait or not self._pace.may_send():
-            return None
-        room, under_way = self.session.window, len(flight)
-        return history if room > (room + under_way) // FREE_SLOTS or not under_way else None
-
-    def _alone(self, suspect: Parcel) -> Parcel | None:
-        """Let everything under way land first, and live data go before the next such message."""
-        if len(self._flight):
-            return None
-        self._live_turn = True
-        return suspect
-
-    def _next_is_suspect(self, parcel: Parcel) -> bool:
-        return self._open(parcel) and self._flight.is_suspect(parcel, parcel.next_note)
+    def _may_send_history(self) -> bool:
+        return not self._receipts.too_many_wait and self._pace.may_send()
 
     def _hand_over(self, parcel: Parcel) -> bool:
         """Hand over the next message of a frame; false if the session takes none now."""

@@ -214,10 +214,11 @@ class History:
             write=lambda: tell(record),
             history=True,
         )
+        restarts = self._restarts
         goes = (visit.whole or record.index in chosen) and place not in self._held
         if not self._tellers[stream].frame_by_frame:
             await self._tell_now(parcel, goes=goes)
-        if not goes:
+        if not goes or restarts != self._restarts:
             return
         if not visit.whole and self._stored(stream, segment.boot_id, record.last_seq):
             self._spool.settle(*place)
