@@ -12,9 +12,9 @@ from drivers.api import Credential, Driver, WebReply
 from drivers.asic.vnish import orders
 from drivers.capabilities import PoolSetting, capabilities
 from drivers.errors import AccessDenied, OutOfRange, Refused
-from drivers.model import State, pool_target
+from drivers.model import MinerReading, State, pool_target
 from drivers.registry import create
-from drivers.sim.dialects.vnish_settings import presets
+from drivers.sim.dialects.vnish_settings import is_pending, presets
 from drivers.sim.orders import Lie
 from tests.wire.acting import WORDS, Killed, act, acting, reading_of
 from tests.wire.simsite import OnSite
@@ -51,6 +51,10 @@ def machine_of(where: OnSite) -> Any:
 
 def watts_of(where: OnSite) -> float:
     return float(where.machine().at(where.clock.at).power_w)
+
+
+def preset_of(reading: MinerReading) -> str | None:
+    return reading.preset
 
 
 async def newest(where: OnSite) -> Driver:
@@ -319,9 +323,10 @@ async def test_a_write_that_loses_the_pools_shows(action: str, args: tuple[Any, 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", range(2))
-async def test_killed_at_a_step_it_still_has_pools(moment: str, step: int) -> None:
+async def test_killed_at_a_step_its_settings_are_used_in_the_end(moment: str, step: int) -> None:
     async with acting(S19J, NETWORK) as (where, _):
         ear, driver = heard_by(where)
+        machine, was = where.machine(), preset_of(await reading_of(driver))
 
         def kill(path: str) -> None:
             if len(ear.heard) == step + 1:
@@ -330,10 +335,35 @@ async def test_killed_at_a_step_it_still_has_pools(moment: str, step: int) -> No
         setattr(ear, moment, kill)
         with pytest.raises(Killed):
             await driver.limit_power(2400.0)  # type: ignore[attr-defined]
-        assert len(where.machine().pools) == 3
-        done = await act(where, create("vnish", where.endpoint(), where.context), "reboot")
-        assert done.after is not None
-        assert done.after.pool_targets is not None
+        ear.before = ear.after = lambda path: None
+        assert len(machine.pools) == 3
+        fresh = create("vnish", where.endpoint(), where.context)
+        del ear.heard[:]
+        receipt = await fresh.recover()  # type: ignore[attr-defined]
+        assert receipt.answer is Answer.ACCEPTED
+        where.clock.at += 120
+        shown = preset_of(await reading_of(fresh))
+        assert not is_pending(machine)
+        assert (shown == was) is ((step, moment) == (0, "before"))
+        assert await fresh.recover() is None  # type: ignore[attr-defined]
+
+
+async def test_a_restart_that_others_left_pending_is_left_to_them() -> None:
+    async with acting(S19J, NETWORK) as (where, _):
+        machine = where.machine()
+        machine.settings.mode = str(presets(machine)[-1]["name"])
+        assert is_pending(machine)
+        ear, driver = heard_by(where)
+
+        def kill(path: str) -> None:
+            raise Killed
+
+        ear.before = kill
+        with pytest.raises(Killed):
+            await driver.set_pools(NEW)  # type: ignore[attr-defined]
+        ear.before = lambda path: None
+        await driver.recover()  # type: ignore[attr-defined]
+        assert [path for path, _, _ in ear.heard] == ["settings"]
 
 
 # --- cooling, light, name ------------------------------------------------------------------

@@ -28,7 +28,7 @@ from drivers.asic.vnish.settings import (
     parse_identity,
     parse_settings,
 )
-from drivers.capabilities import PoolSetting
+from drivers.capabilities import UNFINISHED, PoolSetting
 from drivers.errors import AccessDenied, DriverError, Refused, Unreachable, Unsupported
 from drivers.model import Identity, Sample
 from drivers.wire.cgminer import CgminerRpc
@@ -130,6 +130,12 @@ class Vnish:
         """Read the slow pages anew, and look at the web side again."""
         self._settings = None
         self._looked_at = self._rare_at = self._web_rests_until = 0.0
+
+    async def recover(self) -> Receipt | None:
+        """Settings may need a second order before they are used."""
+        if self._context.memory.get(UNFINISHED) is None:
+            return None
+        return await self._orders().recover()
 
     async def pause(self) -> Receipt:
         """Stop mining."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from drivers.actions import Answer, Check, Expectation, Latency, Receipt, Relation
@@ -18,6 +19,7 @@ from drivers.api import Context
 from drivers.asic.effects import asleep, awake, named, pools_are, shows, within
 from drivers.asic.fields import number, text, truth
 from drivers.asic.page_parts import section
+from drivers.asic.unfinished import Note, as_json, begin, finish, under_way
 from drivers.asic.vnish import presets as choice
 from drivers.asic.vnish.access import admitted, post
 from drivers.asic.vnish.presets import Preset
@@ -59,6 +61,7 @@ THROTTLED: Mapping[str, Latency] = MappingProxyType({**UNTHROTTLED, "throttle": 
 """Since 1.3.3."""
 NOTHING: Mapping[str, Latency] = MappingProxyType({})
 
+SAVING = "save"
 _SLEEPS = frozenset({"stopped", "stopping", "shutting-down", "paused"})
 
 Fetch = Callable[[str, Deadline], Awaitable[Any]]
@@ -67,11 +70,12 @@ Fetch = Callable[[str, Deadline], Awaitable[Any]]
 class Orders:
     """What is written to one machine; made anew for each action."""
 
-    __slots__ = ("_client", "_deadline", "_fetch", "_memory")
+    __slots__ = ("_client", "_clock", "_deadline", "_fetch", "_memory")
 
     def __init__(self, client: WebClient, fetch: Fetch, context: Context) -> None:
         self._client = client
         self._fetch = fetch
+        self._clock = context.clock
         self._memory = context.memory
         self._deadline = Deadline(context.clock, ORDER_S)
 
@@ -210,17 +214,39 @@ class Orders:
     async def _save(self, change: object, expectation: Expectation) -> Receipt:
         """Write settings, and start mining anew where they need that to take effect."""
         before = as_object(await self._fetch("status", self._deadline))
-        receipt = await self._say("settings", change, expectation)
+        pending = truth(before.get("restart_required")) is True
+        note = Note(action=SAVING, at=self._clock.now(), before=as_json(pending))
+        await begin(self._memory, note)
         try:
-            after = as_object(await self._fetch("status", self._deadline))
-        except DriverError as error:
+            receipt = await self._say("settings", change, expectation)
+        except DriverError:  # it was not sent
+            await finish(self._memory)
+            raise
+        try:
+            words = await self._use(pending and receipt.answer is not Answer.ACCEPTED)
+        except DriverError as error:  # the note stays: `recover` sees to it
             return _adding(receipt, f"whether a restart is needed is not known: {error}")
-        wanted, pending = (truth(page.get("restart_required")) for page in (after, before))
-        if not wanted or (pending and receipt.answer is not Answer.ACCEPTED):
-            return receipt
-        if after.get("miner_state") in _SLEEPS:
-            return _adding(receipt, "it takes effect when mining starts")
-        return _adding(receipt, await self._restart())
+        await finish(self._memory)
+        return _adding(receipt, words) if words else receipt
+
+    async def recover(self) -> Receipt | None:
+        """Have settings used that an earlier run stored, as far as they wait for that."""
+        note = under_way(self._memory)
+        if note is not None:
+            words = await self._use(msgspec.json.decode(note.before) is True)
+        await finish(self._memory)
+        if note is None:
+            return None
+        return Receipt(answer=Answer.ACCEPTED, words=words or "its settings wait for nothing")
+
+    async def _use(self, others: bool) -> str:
+        """Start mining anew where settings wait for that; left alone where they are others'."""
+        status = as_object(await self._fetch("status", self._deadline))
+        if others or not truth(status.get("restart_required")):
+            return ""
+        if status.get("miner_state") in _SLEEPS:
+            return "it takes effect when mining starts"
+        return await self._restart()
 
     async def _restart(self) -> str:
         try:
