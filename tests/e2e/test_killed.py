@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(240)  # the walk is made once, before the first
 
 _CONF = r"^POST /\S*set_miner_conf"
 _AXEOS = "^(PATCH /api/system|POST /api/system/restart)"
+_VNISH = "^POST /api/v1/(settings|mining)"
 _MARA = "^POST /kaonsu/v1/miner_config"
 ONE_BY_ONE = (
     Change("CoinTerra TerraMiner (open API)", "addpool|switchpool|removepool", 6),
@@ -37,17 +38,18 @@ WHOLE = (
     Change("SealMiner A2", "^POST /.*set_miner_poolconf", 1),
     Change("Teraflux AT1500", "^POST /updatepools", 1, noted=False),
     Change("Antminer S21 (Braiins OS 26.01)", "^PUT /api/v1/pools/batch", 1, noted=False),
-    Change("Antminer S19j Pro (Vnish 1.2.6)", "^POST /api/v1/(settings|mining)", 1, noted=False),
+    Change("Antminer S19j Pro (Vnish 1.2.6)", _VNISH, 1),
     Change("Whatsminer M30S+ VE40", '"enc"', 1, noted=False),
     Change("Whatsminer M60S VK40", r"set\.miner\.pools", 1, noted=False),
 )
 """One write, noted where the list could be lost with it."""
-MODES = (
+SETTINGS = (
     Change("Antminer S21", _CONF, 1, noted=False, verb="mining.pause"),
     Change("Antminer S21 Pro", _MARA, 1, verb="mining.pause"),
+    Change("Antminer S19j Pro (Vnish 1.2.6)", _VNISH, 2, verb="power.limit"),
 )
-"""Writes of the whole configuration, the pools in it, that mean something else."""
-CHANGES = (*ONE_BY_ONE, *WHOLE, *MODES)
+"""Writes of the configuration, most with the pools in it, that mean something else."""
+CHANGES = (*ONE_BY_ONE, *WHOLE, *SETTINGS)
 each_change = pytest.mark.parametrize("change", CHANGES, ids=str)
 
 
@@ -86,7 +88,7 @@ def test_no_driver_is_left_out(walked: list[Seen]) -> None:
 def test_old_pools_or_new_ones_and_it_works(walked: list[Seen], change: Change) -> None:
     for each in killed_in(walked, change):
         assert each.pools_before
-        assert each.is_whole, each
+        assert each.is_whole, str(each)
 
 
 @each_change
@@ -94,4 +96,4 @@ def test_what_is_unfinished_is_reported_and_put_right(walked: list[Seen], change
     told = ["action.unfinished", "action.recovered"] if change.noted else []
     for each in killed_in(walked, change):
         events = [name for name in each.events if name.startswith("action.")]
-        assert events == told, each
+        assert events == told, str(each)

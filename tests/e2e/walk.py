@@ -26,7 +26,10 @@ NETWORK, COUNT, ADDRESSES = "127.29.0.0/16", 500, "127.29.0.1-127.29.1.244"
 STOPPED_S = 9.0
 """Drivers wait 10 s and longer for an answer: all machines have to stand at their step at once."""
 RIGHT_S = 90.0
-PARAMS: dict[str, dict[str, Any]] = {"pools.set": {"pools": POOLS}}
+PARAMS: dict[str, dict[str, Any]] = {
+    "pools.set": {"pools": POOLS},
+    "power.limit": {"watts": 2400},
+}
 CONTROL = """\
 [control]
 starts_per_minute = 100000
