@@ -106,7 +106,7 @@ class Agent:
             Database(Path(config.node.state_dir) / "state.db")
         )
         boot = Boot(
-            boot_id=uuid.uuid4().hex,
+            boot_id=uuid.uuid4().hex[:12],
             epoch=self.database.epoch,
             started_at=datetime.fromtimestamp(clock.now(), UTC),
         )

@@ -27,6 +27,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     driver: str
     capabilities: dict[str, Latency] = {}
     """What it can be made to do, and how soon each shows."""
+    boards: tuple[str | None, ...] = ()
+    """The serials of its boards, in the order of its readings."""
     asset_id: str | None = None
     building: str | None = None
     rack: str | None = None
@@ -73,6 +75,13 @@ class InventoryPages:
         if self._pages[page].get(device_id) != shown:
             self._pages[page][device_id] = shown
             self._changed.add(page)
+
+    def note_boards(self, device_id: str, serials: tuple[str | None, ...]) -> None:
+        """Enter the serials of a device's boards; unknown ids are no error."""
+        page = self._page_of.get(device_id)
+        if page is not None:
+            shown = self._pages[page][device_id]
+            self.put(device_id, msgspec.structs.replace(shown, boards=serials))
 
     def remove(self, device_id: str) -> None:
         """Take a device out; unknown ids are no error."""

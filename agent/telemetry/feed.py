@@ -12,7 +12,7 @@ from agent.fleet.inventory import Device, Known
 from agent.fleet.rollup import Rollup
 from agent.telemetry.birth import InventoryPages, entry
 from agent.telemetry.gatherer import Gatherer
-from drivers.model import Kind, Reading
+from drivers.model import Kind, MinerReading, Reading
 
 
 class Feed:
@@ -21,6 +21,7 @@ class Feed:
     def __init__(self, gatherer: Gatherer, save: Callable[[str, Known], None]) -> None:
         self._gatherer = gatherer
         self._save = save
+        self._boards: dict[str, tuple[str | None, ...]] = {}
         self.rollup = Rollup()
         self.pages = InventoryPages()
         self.show: Callable[[bytes], None] | None = None
@@ -31,11 +32,20 @@ class Feed:
     def reading(self, reading: Reading) -> None:
         """Publish a reading."""
         self.readings += 1
+        if isinstance(reading, MinerReading) and not reading.missing:
+            self._note_boards(reading)
         if reading.kind is not Kind.HOST:  # the host is not part of the fleet it looks after
             self.rollup.replace(reading)
         self._gatherer.reading(reading)
         if self.show is not None:
             self.show(msgspec.json.encode(reading))
+
+    def _note_boards(self, reading: MinerReading) -> None:
+        """Messages leave the serials of boards to the inventory: a change is seen there."""
+        serials = tuple(board.serial for board in reading.boards)
+        if any(serials) and self._boards.get(reading.device_id) != serials:
+            self._boards[reading.device_id] = serials
+            self.pages.note_boards(reading.device_id, serials)
 
     def event(self, event: Event) -> None:
         """Publish an event."""
@@ -44,7 +54,8 @@ class Feed:
 
     def settled(self, device: Device) -> None:
         """Enter a device into the inventory pages and the state database."""
-        self.pages.put(device.id, entry(device))
+        boards = self._boards.get(device.id, ())
+        self.pages.put(device.id, msgspec.structs.replace(entry(device), boards=boards))
         if not device.identity.provisional:
             self._save(device.id, device.known)
 
@@ -52,3 +63,4 @@ class Feed:
         """Take an id out of the totals and the inventory pages."""
         self.rollup.remove(device_id)
         self.pages.remove(device_id)
+        self._boards.pop(device_id, None)

@@ -15,6 +15,7 @@ import zstandard
 from agent.mqtt.topics import Topics
 from agent.telemetry.columns import sound
 from agent.telemetry.compact_decoder import ChainDecoder
+from agent.telemetry.lean import lean_json, lean_json_of_row
 from drivers.model import Reading
 
 BATCH_LIMIT = 500
@@ -71,9 +72,9 @@ class Lines:
 
 def _encoded(reading: Reading) -> bytes:
     try:
-        return _json.encode(reading)
+        return lean_json(reading)
     except (UnicodeError, OverflowError):
-        return _json.encode(sound(reading))
+        return lean_json(sound(reading))
 
 
 class Json:
@@ -99,7 +100,7 @@ class Json:
         """A message for each row that is known."""
         topic = self._topics.telemetry_history
         return [
-            Message(topic(row["device_id"]), _json.encode(row), row["seq"], 1)
+            Message(topic(row["device_id"]), lean_json_of_row(row), row["seq"], 1)
             for row in decoder.decode(frame)
         ]
 
@@ -130,7 +131,7 @@ class JsonBatch:
         """A message for each 500 rows that are known."""
         rows = decoder.decode(frame)
         numbers = [row["seq"] for row in rows]
-        lines = [_json.encode(row) for row in rows]
+        lines = [lean_json_of_row(row) for row in rows]
         return self._batches(self._topics.batch_history, numbers, lines)
 
     def _batches(self, topic: str, numbers: Sequence[int], lines: list[bytes]) -> list[Message]:

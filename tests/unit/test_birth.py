@@ -123,3 +123,13 @@ async def test_an_entry_shows_place_address_and_what_the_driver_can_do():
         customer="C",
         tags={"k": "v"},
     )
+
+
+def test_the_serials_of_boards_stand_in_the_inventory():
+    pages = filled(2)
+    pages.take_changed()
+    pages.note_boards("d1", ("A", None, "C"))
+    pages.note_boards("nobody", ("A",))
+    ((_, content),) = pages.take_changed()
+    found = msgspec.json.decode(content)["devices"]
+    assert [each.get("boards") for each in found] == [None, ["A", None, "C"]]

@@ -1,0 +1,77 @@
+"""A reading as its own JSON message: without what its device has no word for.
+
+A machine that said everything leaves out what its firmware never says; where something is
+`missing`, every value that is not there is null. Parts (boards, fans, pools) have no nulls. The
+serials of boards change once in years: they stand in the inventory. With everything in it a third
+of a message would be nulls (docs/measurements.md).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from drivers import model
+from drivers.model import Reading, State
+
+_json = msgspec.json.Encoder()
+_HEAD: list[Any] = [("node", str), ("boot_id", str), ("stream", str), ("seq", int)]
+_ELSEWHERE = frozenset({"serial"})
+"""Fields of parts that the inventory tells."""
+_SHAPES: dict[str, type[Reading]] = {"asic": model.MinerReading, "host": model.HostReading}
+"""By kind, those that have fields of their own."""
+
+
+def lean_json(reading: Reading) -> bytes:
+    """A reading as JSON."""
+    whole = not reading.missing and reading.state is not State.UNREACHABLE
+    shape = _shape(type(reading), omit=whole, numbered=False)
+    return _json.encode(msgspec.convert(reading, shape, from_attributes=True))
+
+
+def lean_json_of_row(row: dict[str, Any]) -> bytes:
+    """The same of a decoded row of the compact form, behind the head that it carries."""
+    kind = _SHAPES.get(row["kind"], Reading)
+    if not row.keys() <= _known(kind):  # written by a later version
+        return _json.encode(row)
+    whole = not row["missing"] and row["state"] != State.UNREACHABLE
+    return _json.encode(msgspec.convert(row, _shape(kind, omit=whole, numbered=True)))
+
+
+@cache
+def _known(kind: type[Reading]) -> frozenset[str]:
+    return frozenset(kind.__struct_fields__) | {name for name, _ in _HEAD}
+
+
+@cache
+def _shape(kind: type[Reading], *, omit: bool, numbered: bool) -> type[msgspec.Struct]:
+    """The struct of the same fields; with `omit`, it leaves out what is not there."""
+    fields = (_HEAD if numbered else []) + _fields(kind, set())
+    return msgspec.defstruct(f"Lean{kind.__name__}", fields, omit_defaults=omit)
+
+
+@cache
+def _part(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    fields = _fields(kind, _ELSEWHERE)
+    return msgspec.defstruct(f"Lean{kind.__name__}", fields, omit_defaults=True)
+
+
+def _fields(kind: type[msgspec.Struct], without: set[str] | frozenset[str]) -> list[Any]:
+    types = get_type_hints(kind)
+    return [
+        (field.name, _leaner(types[field.name]))
+        if field.required
+        else (field.name, _leaner(types[field.name]), field.default)
+        for field in msgspec.structs.fields(kind)
+        if field.name not in without
+    ]
+
+
+def _leaner(kind: Any) -> Any:
+    """Tuples of parts become tuples of lean parts."""
+    inner = get_args(kind)
+    if inner and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
+        return tuple[_part(inner[0]), ...]  # type: ignore[misc]
+    return kind

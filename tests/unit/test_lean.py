@@ -1,0 +1,51 @@
+"""What a reading's own message leaves out, and what it never leaves out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from agent.telemetry.lean import lean_json
+from drivers.model import Board, Kind, MinerReading, Pool, State
+
+AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
+BOARDS = (Board(index=1, serial="A1", chips=76, hw_errors=0), Board(index=2, serial="A2"))
+
+
+def said(**fields: object) -> dict[str, object]:
+    reading = MinerReading(
+        **{"device_id": "d", "kind": Kind.ASIC, "taken_at": AT, "state": State.MINING} | fields  # type: ignore[arg-type]
+    )
+    return msgspec.json.decode(lean_json(reading))
+
+
+def test_what_a_firmware_has_no_word_for_is_left_out() -> None:
+    assert said(hashrate_ths=0.0, shares_accepted=0, locating=False) == {
+        "device_id": "d",
+        "kind": "asic",
+        "taken_at": "2026-11-24T12:00:00Z",
+        "state": "mining",
+        "hashrate_ths": 0.0,
+        "shares_accepted": 0,
+        "locating": False,
+    }
+
+
+def test_where_something_is_missing_what_is_not_there_is_null() -> None:
+    found = said(missing=("pools: refused",))
+    assert set(found) == set(MinerReading.__struct_fields__)
+    assert found["shares_accepted"] is None
+    assert found["pools"] == []
+
+
+def test_of_a_machine_that_does_not_answer_everything_is_null() -> None:
+    found = said(state=State.UNREACHABLE)
+    assert set(found) == set(MinerReading.__struct_fields__)
+    assert found["hashrate_ths"] is None
+
+
+def test_parts_have_no_nulls_and_no_serials() -> None:
+    found = said(boards=BOARDS, pools=(Pool(url="a", accepted=0),), missing=("fans: refused",))
+    assert found["boards"] == [{"index": 1, "chips": 76, "hw_errors": 0}, {"index": 2}]
+    assert found["pools"] == [{"url": "a", "accepted": 0}]
