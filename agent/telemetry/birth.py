@@ -19,6 +19,13 @@ from drivers.model import Identity
 PAGE_DEVICES = 500
 
 
+class BoardEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What does not change of a board."""
+
+    serial: str | None = None
+    chips_expected: int | None = None
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One device as the inventory shows it."""
 
@@ -27,8 +34,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     driver: str
     capabilities: dict[str, Latency] = {}
     """What it can be made to do, and how soon each shows."""
-    boards: tuple[str | None, ...] = ()
-    """The serials of its boards, in the order of its readings."""
+    boards: tuple[BoardEntry, ...] = ()
+    """Its boards, in the order of its readings."""
     asset_id: str | None = None
     building: str | None = None
     rack: str | None = None
@@ -76,12 +83,12 @@ class InventoryPages:
             self._pages[page][device_id] = shown
             self._changed.add(page)
 
-    def note_boards(self, device_id: str, serials: tuple[str | None, ...]) -> None:
-        """Enter the serials of a device's boards; unknown ids are no error."""
+    def note_boards(self, device_id: str, boards: tuple[BoardEntry, ...]) -> None:
+        """Enter the boards of a device; unknown ids are no error."""
         page = self._page_of.get(device_id)
         if page is not None:
             shown = self._pages[page][device_id]
-            self.put(device_id, msgspec.structs.replace(shown, boards=serials))
+            self.put(device_id, msgspec.structs.replace(shown, boards=boards))
 
     def remove(self, device_id: str) -> None:
         """Take a device out; unknown ids are no error."""

@@ -10,9 +10,12 @@ import msgspec
 from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Known
 from agent.fleet.rollup import Rollup
-from agent.telemetry.birth import InventoryPages, entry
+from agent.telemetry.birth import BoardEntry, InventoryPages, entry
 from agent.telemetry.gatherer import Gatherer
 from drivers.model import Kind, MinerReading, Reading
+
+Traits = tuple[tuple[str | None, int | None], ...]
+"""Serial and full number of chips of each board of a machine."""
 
 
 class Feed:
@@ -21,7 +24,7 @@ class Feed:
     def __init__(self, gatherer: Gatherer, save: Callable[[str, Known], None]) -> None:
         self._gatherer = gatherer
         self._save = save
-        self._boards: dict[str, tuple[str | None, ...]] = {}
+        self._boards: dict[str, Traits] = {}
         self.rollup = Rollup()
         self.pages = InventoryPages()
         self.show: Callable[[bytes], None] | None = None
@@ -41,11 +44,11 @@ class Feed:
             self.show(msgspec.json.encode(reading))
 
     def _note_boards(self, reading: MinerReading) -> None:
-        """Messages leave the serials of boards to the inventory: a change is seen there."""
-        serials = tuple(board.serial for board in reading.boards)
-        if any(serials) and self._boards.get(reading.device_id) != serials:
-            self._boards[reading.device_id] = serials
-            self.pages.note_boards(reading.device_id, serials)
+        """Messages leave to the inventory what does not change of a board."""
+        traits = tuple([(board.serial, board.chips_expected) for board in reading.boards])
+        if self._boards.get(reading.device_id, ()) != traits:
+            self._boards[reading.device_id] = traits
+            self.pages.note_boards(reading.device_id, _entries(traits))
 
     def event(self, event: Event) -> None:
         """Publish an event."""
@@ -54,7 +57,7 @@ class Feed:
 
     def settled(self, device: Device) -> None:
         """Enter a device into the inventory pages and the state database."""
-        boards = self._boards.get(device.id, ())
+        boards = _entries(self._boards.get(device.id, ()))
         self.pages.put(device.id, msgspec.structs.replace(entry(device), boards=boards))
         if not device.identity.provisional:
             self._save(device.id, device.known)
@@ -64,3 +67,7 @@ class Feed:
         self.rollup.remove(device_id)
         self.pages.remove(device_id)
         self._boards.pop(device_id, None)
+
+
+def _entries(traits: Traits) -> tuple[BoardEntry, ...]:
+    return tuple(BoardEntry(*each) for each in traits)

@@ -1,9 +1,9 @@
 """A reading as its own JSON message: without what its device has no word for.
 
 A machine that said everything leaves out what its firmware never says; where something is
-`missing`, every value that is not there is null. Parts (boards, fans, pools) have no nulls. The
-serials of boards change once in years: they stand in the inventory. With everything in it a third
-of a message would be nulls (docs/measurements.md).
+`missing`, every value that is not there is null. Parts (boards, fans, pools) have no nulls. What
+does not change of a board stands in the inventory. With everything in it a third of a message
+would be nulls (docs/measurements.md).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from drivers.model import Reading, State
 
 _json = msgspec.json.Encoder()
 _HEAD: list[Any] = [("node", str), ("boot_id", str), ("stream", str), ("seq", int)]
-_ELSEWHERE = frozenset({"serial"})
-"""Fields of parts that the inventory tells."""
+_ELSEWHERE = frozenset({"serial", "chips_expected"})
+"""What does not change of a board; the inventory tells it."""
 _SHAPES: dict[str, type[Reading]] = {"asic": model.MinerReading, "host": model.HostReading}
 """By kind, those that have fields of their own."""
 

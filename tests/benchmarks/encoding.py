@@ -26,7 +26,7 @@ POLLS = 4
 FRAME_S = 0.5
 JITTER_S = 0.02
 CHAIN_S = 1800.0
-BOOT = "039e7e18ac574187aea8a5ec0ea369b6"
+BOOT = "039e7e18ac57"
 TARGETS = {"json": 1500, "json-batch": 180, "compact": 25}
 
 

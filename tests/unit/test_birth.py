@@ -8,7 +8,7 @@ import msgspec
 
 from agent.config.locations import Location
 from agent.fleet.inventory import Inventory
-from agent.telemetry.birth import PAGE_DEVICES, Entry, InventoryPages, entry
+from agent.telemetry.birth import PAGE_DEVICES, BoardEntry, Entry, InventoryPages, entry
 from drivers.api import Endpoint
 from drivers.mock import MockMiner, mock_identity
 from drivers.probe import Finding
@@ -125,11 +125,15 @@ async def test_an_entry_shows_place_address_and_what_the_driver_can_do():
     )
 
 
-def test_the_serials_of_boards_stand_in_the_inventory():
+def test_what_does_not_change_of_a_board_stands_in_the_inventory():
     pages = filled(2)
     pages.take_changed()
-    pages.note_boards("d1", ("A", None, "C"))
-    pages.note_boards("nobody", ("A",))
+    boards = (BoardEntry("A", 76), BoardEntry(), BoardEntry("C", None))
+    pages.note_boards("d1", boards)
+    pages.note_boards("nobody", boards)
     ((_, content),) = pages.take_changed()
     found = msgspec.json.decode(content)["devices"]
-    assert [each.get("boards") for each in found] == [None, ["A", None, "C"]]
+    assert [each.get("boards") for each in found] == [
+        None,
+        [{"serial": "A", "chips_expected": 76}, {}, {"serial": "C"}],
+    ]

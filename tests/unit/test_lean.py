@@ -10,7 +10,10 @@ from agent.telemetry.lean import lean_json
 from drivers.model import Board, Kind, MinerReading, Pool, State
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
-BOARDS = (Board(index=1, serial="A1", chips=76, hw_errors=0), Board(index=2, serial="A2"))
+BOARDS = (
+    Board(index=1, serial="A1", chips=76, chips_expected=76, hw_errors=0),
+    Board(index=2, serial="A2"),
+)
 
 
 def said(**fields: object) -> dict[str, object]:
@@ -45,7 +48,7 @@ def test_of_a_machine_that_does_not_answer_everything_is_null() -> None:
     assert found["hashrate_ths"] is None
 
 
-def test_parts_have_no_nulls_and_no_serials() -> None:
+def test_parts_have_no_nulls_and_nothing_that_never_changes() -> None:
     found = said(boards=BOARDS, pools=(Pool(url="a", accepted=0),), missing=("fans: refused",))
     assert found["boards"] == [{"index": 1, "chips": 76, "hw_errors": 0}, {"index": 2}]
     assert found["pools"] == [{"url": "a", "accepted": 0}]
