@@ -34,10 +34,10 @@ MIX = {
 STARTS_PER_S = 200
 STARTS_PER_GROUP_PER_S = 10
 STARTS = (
-    *("set_miner_conf", "curtail", "power_on", "restart", "ascset", "set.miner.service"),
+    *("set_miner_conf.cgi", "curtail", "power_on", "restart", "ascset", "set.miner.service|start"),
     *("/miner", "actions/resume", "mining/start"),
 )
-"""How the dialects of the mix are told to wake, as the simulator's log names it."""
+"""How the dialects of the mix are told to wake, as the simulator's log names it: how each line ends."""
 WARM_S = 90.0
 """Until the tokens are there that the agent keeps ready, and every machine was polled once."""
 CONTROL = """\
@@ -123,7 +123,7 @@ def _starts(log: Path, since: float) -> Iterator[tuple[float, str]]:
     found = []
     for line in log.read_text().splitlines():
         said = json.loads(line)
-        if said["t"] >= since and any(word in said["command"] for word in STARTS):
+        if said["t"] >= since and said["command"].endswith(STARTS):
             found.append((said["t"], said["address"].rpartition(".")[0]))
     yield from sorted(found)
 
