@@ -37,7 +37,7 @@ STARTS = (
     *("set_miner_conf.cgi", "curtail", "power_on", "restart", "ascset", "set.miner.service|start"),
     *("/miner", "actions/resume", "mining/start"),
 )
-"""How the dialects of the mix are told to wake, as the simulator's log names it: how each line ends."""
+"""How the dialects of the mix are told to wake: how each line of the simulator's log ends."""
 WARM_S = 90.0
 """Until the tokens are there that the agent keeps ready, and every machine was polled once."""
 CONTROL = """\
