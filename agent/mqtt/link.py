@@ -161,7 +161,7 @@ class Link:
     async def serve(self) -> LinkLost:
         """Watch over the connection until it is lost, and say why."""
         while not self.lost.done():
-            await asyncio.wait({self.lost}, timeout=self._look_every_s)
+            await asyncio.wait({self.lost}, timeout=self._watch.look_every_s)
             self._look()
         return self.lost.result()
 
@@ -177,10 +177,6 @@ class Link:
             self.fail(lost.cause, lost.detail)
         elif self._watch.ping_due(now, blocked=blocked):
             self._pipe.write(PINGREQ_PACKET)
-
-    @property
-    def _look_every_s(self) -> float:
-        return min(1.0, self._watch.keepalive_s / 4)
 
     def fail(self, cause: Cause, detail: str) -> None:
         """The connection is over, for this reason unless there was one before."""
