@@ -37,10 +37,11 @@ class Poll(NamedTuple):
     """Whether it must have become a reading."""
 
 
-def polls_of(log: Path, kills: Sequence[float]) -> list[Poll]:
+def polls_of(log: Path, kills: Sequence[float], at_risk_s: float = AT_RISK_S) -> list[Poll]:
     """The polls in a simulator's log, in order; `kills` are the ends of the agent's runs, sorted.
 
-    The last end is that of the test: what was answered behind it is owed by nobody.
+    The last end is that of the test: what was answered behind it is owed by nobody. What was
+    answered `at_risk_s` before an end may be lost.
     """
     answers: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for line in log.read_bytes().splitlines():
@@ -51,7 +52,7 @@ def polls_of(log: Path, kills: Sequence[float]) -> list[Poll]:
         poll
         for address, said in answers.items()
         for run in _by_run(sorted(said), kills)
-        for poll in _polls_of_run(address, *run)
+        for poll in _polls_of_run(address, *run, at_risk_s)
     ]
     return sorted(polls, key=lambda poll: poll.at)
 
@@ -67,13 +68,15 @@ def _by_run(
         yield answers, kills[run] if run < len(kills) else float("-inf")
 
 
-def _polls_of_run(address: str, said: list[tuple[float, str]], end: float) -> list[Poll]:
+def _polls_of_run(
+    address: str, said: list[tuple[float, str]], end: float, at_risk_s: float
+) -> list[Poll]:
     known = any(command == WHO for _, command in said)
     found: list[Poll] = []
     complete_at = end
     for at, command in reversed(said):
         complete_at = at if complete_at == end else complete_at
         if command in POLLS:
-            found.append(Poll(address, at, known and complete_at < end - AT_RISK_S))
+            found.append(Poll(address, at, known and complete_at < end - at_risk_s))
             complete_at = end
     return found
