@@ -53,7 +53,8 @@ class Memory(Protocol):
     """A small durable store of one device, kept by the agent.
 
     A driver writes here what it must know again after a restart in mid-action, before
-    it does what makes it necessary. `put` returns when the value is on disk.
+    it does what makes it necessary. `put` returns when the value is on disk; where the disk takes
+    nothing it returns all the same, and the value is written as soon as it can be.
     """
 
     def get(self, key: str) -> bytes | None:

@@ -16,14 +16,21 @@ from typing import TypeVar
 
 import msgspec
 
-from agent.errors import AgentError
+from agent.store.memories import (
+    MEMORY_LIMIT_BYTES,
+    Changes,
+    DeviceMemory,
+    Memories,
+    StoreError,
+)
+
+__all__ = ["MEMORY_LIMIT_BYTES", "Database", "StoreError"]
 
 log = logging.getLogger("stoker.store")
 
 T = TypeVar("T")
 
 VERSION = 1
-MEMORY_LIMIT_BYTES = 64 * 1024
 FLUSH_S = 1.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -39,14 +46,6 @@ CREATE TABLE IF NOT EXISTS audit (
 """
 
 
-_Entry = tuple[str, str, bytes | None, asyncio.Future[None]]
-"""An entry of a device's memory that waits to be written: device, key, value, and who waits."""
-
-
-class StoreError(AgentError):
-    """The state database cannot be used."""
-
-
 class Database:
     """The open database. Use as `async with Database(path) as database`."""
 
@@ -54,17 +53,14 @@ class Database:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection
-        self._loop: asyncio.AbstractEventLoop
         self._dirty: dict[str, bytes] = {}
         self._audit: list[tuple[float, str, bytes]] = []
-        self._memories: dict[str, dict[str, bytes]] = {}
-        self._entries: list[_Entry] = []
-        self._writing = False
+        self._memories = Memories(lambda changes: self._run(lambda: self._write_changes(changes)))
+        self._trouble = False
         self.epoch = 0
         """Counts the starts of this node; a later start has the higher number."""
 
     async def __aenter__(self) -> Database:
-        self._loop = asyncio.get_running_loop()
         try:
             await self._run(self._open)
         except BaseException:
@@ -91,7 +87,20 @@ class Database:
             try:
                 await self.flush()
             except StoreError as error:
-                log.error("devices not saved, will be tried again: %s", error)
+                self._complain(error)
+            else:
+                self._recovered()
+
+    def _complain(self, error: StoreError) -> None:
+        """Say it once; what waits is kept, and tried again."""
+        if not self._trouble:
+            log.error("state not saved, will be tried again: %s", error)
+        self._trouble = True
+
+    def _recovered(self) -> None:
+        if self._trouble:
+            log.warning("the state is saved again")
+        self._trouble = False
 
     # --- devices -----------------------------------------------------------------------
 
@@ -106,6 +115,7 @@ class Database:
 
     async def flush(self) -> None:
         """Write what has gathered; it is on disk when this returns."""
+        await self._memories.write()
         if self._dirty:
             await self._flush_devices()
         if self._audit:
@@ -168,61 +178,25 @@ class Database:
 
     def memory(self, whose: Callable[[], str]) -> DeviceMemory:
         """A durable memory for the device whose id `whose` gives at the time of each access."""
-        return DeviceMemory(self, whose)
+        return DeviceMemory(self._memories, whose)
 
     def remembered(self, device_id: str) -> dict[str, bytes]:
         """What a device's memory holds."""
-        return self._memories.setdefault(device_id, {})
+        return self._memories.of(device_id)
 
     def remembering(self, key: str) -> list[str]:
         """The devices whose memory has a key."""
-        return [device_id for device_id, kept in self._memories.items() if key in kept]
+        return self._memories.having(key)
 
-    async def put_memory(self, device_id: str, key: str, value: bytes | None) -> None:
-        """Write or, with None, drop one entry; on disk when this returns.
-
-        What comes while a write is under way is committed together: a thousand machines that are
-        told to sleep at once share a few dozen commits.
-        """
-        done: asyncio.Future[None] = self._loop.create_future()
-        self._entries.append((device_id, key, value, done))
-        if not self._writing:
-            self._write_entries()
-        await done
-
-    def _write_entries(self) -> None:
-        batch, self._entries = self._entries, []
-        self._writing = True
-        work = self._loop.run_in_executor(
-            self._thread, self._commit_entries, [entry[:3] for entry in batch]
-        )
-        work.add_done_callback(lambda ended: self._entries_written(batch, ended))
-
-    def _entries_written(self, batch: list[_Entry], ended: asyncio.Future[None]) -> None:
-        self._writing = False
-        problem = ended.exception()
-        for _, _, _, done in batch:
-            if done.done():
-                continue
-            if problem is None:
-                done.set_result(None)
-            else:
-                done.set_exception(StoreError(f"{self._path}: {problem}"))
-        if self._entries:
-            self._write_entries()
-
-    def _commit_entries(self, entries: list[tuple[str, str, bytes | None]]) -> None:
+    def _write_changes(self, changes: Changes) -> None:
+        drop = "DELETE FROM memory WHERE device_id = ? AND key = ?"
+        put = "INSERT OR REPLACE INTO memory (device_id, key, value) VALUES (?, ?, ?)"
         with self._connection:
-            for device_id, key, value in entries:
+            for place, value in changes.items():
                 if value is None:
-                    self._connection.execute(
-                        "DELETE FROM memory WHERE device_id = ? AND key = ?", (device_id, key)
-                    )
+                    self._connection.execute(drop, place)
                 else:
-                    self._connection.execute(
-                        "INSERT OR REPLACE INTO memory (device_id, key, value) VALUES (?, ?, ?)",
-                        (device_id, key, value),
-                    )
+                    self._connection.execute(put, (*place, value))
 
     def _write(self, sql: str, row: tuple[object, ...]) -> None:
         with self._connection:
@@ -252,8 +226,7 @@ class Database:
         (self.epoch,) = self._connection.execute(
             "SELECT value FROM meta WHERE key = 'epoch'"
         ).fetchone()
-        for device_id, key, value in self._connection.execute("SELECT * FROM memory"):
-            self._memories.setdefault(device_id, {})[key] = value
+        self._memories.load(self._connection.execute("SELECT * FROM memory"))
 
     def _close(self) -> None:
         if hasattr(self, "_connection"):
@@ -265,29 +238,3 @@ class Database:
             raise OSError(
                 f"written by a newer version (format {version}, this one reads {VERSION})"
             )
-
-
-class DeviceMemory:
-    """The `Memory` of `drivers.api` for one device."""
-
-    __slots__ = ("_database", "_whose")
-
-    def __init__(self, database: Database, whose: Callable[[], str]) -> None:
-        self._database = database
-        self._whose = whose
-
-    def get(self, key: str) -> bytes | None:
-        """The value last put, or None."""
-        return self._database.remembered(self._whose()).get(key)
-
-    async def put(self, key: str, value: bytes) -> None:
-        """Keep a value under a key; on disk when this returns."""
-        if len(value) > MEMORY_LIMIT_BYTES:
-            raise ValueError(f"memory {key!r}: {len(value)} bytes, over {MEMORY_LIMIT_BYTES}")
-        await self._database.put_memory(self._whose(), key, value)
-        self._database.remembered(self._whose())[key] = value
-
-    async def forget(self, key: str) -> None:
-        """Drop a key; unknown keys are no error."""
-        await self._database.put_memory(self._whose(), key, None)
-        self._database.remembered(self._whose()).pop(key, None)

@@ -15,6 +15,7 @@ import pytest
 
 from agent.fleet.inventory import Known
 from agent.store import database as module
+from agent.store import memories
 from agent.store.database import MEMORY_LIMIT_BYTES, VERSION, Database, StoreError
 from drivers.mock import mock_identity
 from tests.fakes import kept
@@ -244,18 +245,69 @@ async def test_a_memory_has_a_limit(path):
         assert len(memory.get("k")) == MEMORY_LIMIT_BYTES
 
 
-async def test_what_is_not_on_disk_is_not_remembered_either(path, monkeypatch):
+async def test_what_cannot_be_written_is_remembered_and_written_later(path, monkeypatch):
+    """A full disk must not keep a machine from being stopped."""
     async with Database(path) as database:
         memory = database.memory(lambda: "a")
         await memory.put("k", b"old")
+        await memory.put("gone", b"1")
 
         def broken(*_: object) -> None:
             raise sqlite3.OperationalError("disk I/O error")
 
-        monkeypatch.setattr(database, "_commit_entries", broken)
-        with pytest.raises(StoreError, match="disk I/O error"):
-            await memory.put("k", b"new")
-        assert memory.get("k") == b"old"
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "_write_changes", broken)
+            await memory.put("k", b"newer")
+            await memory.put("k", b"newest")
+            await memory.forget("gone")
+            assert memory.get("k") == b"newest"
+            assert memory.get("gone") is None
+            with pytest.raises(StoreError, match="disk I/O error"):
+                await database.flush()
+        await database.flush()
+    async with Database(path) as database:
+        assert database.memory(lambda: "a").get("k") == b"newest"
+        assert database.remembering("gone") == []
+
+
+async def test_an_order_goes_on_where_the_disk_hangs(path, monkeypatch):
+    monkeypatch.setattr(memories, "PATIENCE_S", 0.05)
+    async with Database(path) as database:
+        go_on, write = threading.Event(), database._write_changes
+
+        def hangs(changes: memories.Changes) -> None:
+            go_on.wait(5)
+            write(changes)
+
+        monkeypatch.setattr(database, "_write_changes", hangs)
+        memory = database.memory(lambda: "a")
+        async with asyncio.timeout(2):
+            await memory.put("k", b"1")
+        assert memory.get("k") == b"1"
+        go_on.set()
+    async with Database(path) as database:
+        assert database.memory(lambda: "a").get("k") == b"1"
+
+
+async def test_a_disk_in_trouble_is_told_once_and_so_is_its_end(path, monkeypatch, caplog):
+    monkeypatch.setattr(module, "FLUSH_S", 0.01)
+    async with Database(path) as database:
+        tries, write = 0, database._write_devices
+
+        def full(_batch: dict[str, bytes]) -> None:
+            nonlocal tries
+            tries += 1
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(database, "_write_devices", full)
+        database.save_device("a", known(1))
+        async with kept(database.run()), asyncio.timeout(5):
+            while tries < 3:
+                await asyncio.sleep(0.005)
+            monkeypatch.setattr(database, "_write_devices", write)
+            while "saved again" not in caplog.text:
+                await asyncio.sleep(0.005)
+    assert caplog.text.count("disk is full") == 1
 
 
 async def test_memories_written_at_once_are_all_on_disk(path):
