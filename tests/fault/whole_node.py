@@ -153,6 +153,11 @@ class Whole:
         polls = polls_of(self._log, self._ends, AT_RISK_S if self.kills else SAID_S)
         return compare(polls, self.consumer.ledger, self.kills)
 
+    def missing(self, stream: str) -> set[int]:
+        """Numbers of the one run so far, below the highest, that never came."""
+        seqs = {each.seq for each in self.consumer.ledger.by_number if each.stream == stream}
+        return set(range(1, max(seqs))) - seqs
+
     def unnamed(self) -> list[Number]:
         """Numbers that are missing and in no gap record."""
         return holes_in(self.consumer.ledger, self.kills)

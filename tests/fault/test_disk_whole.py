@@ -1,0 +1,137 @@
+"""A whole node whose disk is full or fails: it goes on, tells what it loses, and recovers."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import harness
+from tests.fault.whole_node import Whole, whole
+from tests.harness import wait_until
+
+COUNT = 40
+FAST = {"interval_s": 0.25, "deadline_s": 0.2}
+MIX = "Antminer S21=1,Whatsminer M30S+ VE40=1"
+"""One of these keeps a copy of its configuration on our disk before it is told to sleep."""
+CONTROL = """
+[control]
+starts_per_minute = 60000
+starts_per_group_per_minute = 60000
+[[control.allow]]
+"""
+SMALL_NODE = [sys.executable, str(Path(__file__).with_name("small_node.py"))]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """The state directory on a file system of four MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount")
+    point = tmp_path / "state"
+    point.mkdir()
+    options = ("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(point))
+    done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot mount: {done.stderr.strip()}")
+    try:
+        yield point
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Whole]:
+    monkeypatch.setattr(harness, "STOKER", SMALL_NODE)
+    polling = "per_subnet_per_s = 5000"
+    with whole(
+        tmp_path, network=76, count=COUNT, mix=MIX, more=CONTROL, polling=polling, **FAST
+    ) as started:
+        started.receives(2 * COUNT)
+        yield started
+
+
+def fill(disk: Path) -> None:
+    """Take every byte that is left."""
+    with (disk / "somebody's").open("ab", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def limit_files(site: Whole, size: int) -> None:
+    """Let every write of the agent fail that makes a file longer than this."""
+    assert site.node.process
+    hard = resource.prlimit(site.node.process.popen.pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(site.node.process.popen.pid, resource.RLIMIT_FSIZE, (size, hard))
+
+
+def counted(results: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(result["verdict"] for result in results)
+
+
+def told(site: Whole, name: str) -> list[dict[str, Any]]:
+    return wait_until(lambda: site.consumer.told(name), 15, name)
+
+
+def goes_on(site: Whole) -> None:
+    """Measuring, publishing and obeying, while the disk takes nothing."""
+    assert told(site, "spool.trouble")[0]["message"]
+    assert site.telemetry()["spool"]["trouble"]
+    site.receives(3 * COUNT)
+    assert counted(site.node.act("all", "mining.pause")) == {"verified": COUNT}
+    assert counted(site.node.act("all", "mining.resume")) == {"verified": COUNT}
+    assert site.telemetry()["spool"]["trouble"]
+    assert not site.telemetry()["spool"]["lost"]  # the broker has it all
+
+
+def loses(site: Whole) -> None:
+    """Without a broker memory is soon at its end: what is lost is told."""
+    site.proxy.break_link()
+    wait_until(lambda: site.telemetry()["spool"]["lost"].get("disk", 0) > 2 * COUNT, 30, "losses")
+    site.proxy.heal()
+    wait_until(lambda: all(site.connected()), 10, "connected")
+    gaps = told(site, "telemetry.gap")
+    assert {gap["details"]["reason"] for gap in gaps} == {"disk"}
+    assert site.telemetry()["spool"]["trouble"]
+
+
+def recovers(site: Whole) -> None:
+    """The disk can be written again: all is delivered, and what is missing is what was told."""
+    told(site, "spool.recovered")
+    assert site.telemetry()["spool"]["trouble"] is None
+    site.drains()
+    lost = site.telemetry()["spool"]["lost"]["disk"]
+    gaps = set(site.ends().gaps)
+    assert sum(gap.lost for gap in gaps) == lost
+    missing = site.missing("telemetry")
+    print(f"{len(missing)} missing, {lost} told in {len(gaps)} gaps")
+    named = {seq for gap in gaps for seq in range(gap.first_seq, gap.last_seq + 1)}
+    assert 0 < len(missing) <= lost  # what was just under way when it was given up has come
+    assert missing <= named
+    assert not site.unnamed()
+
+
+@pytest.mark.timeout(120)
+def test_a_full_disk(small_disk: Path, site: Whole) -> None:
+    fill(small_disk)
+    goes_on(site)
+    loses(site)
+    (small_disk / "somebody's").unlink()
+    recovers(site)
+
+
+@pytest.mark.timeout(120)
+def test_a_disk_that_fails(site: Whole) -> None:
+    limit_files(site, 0)
+    goes_on(site)
+    loses(site)
+    limit_files(site, resource.RLIM_INFINITY)
+    recovers(site)
