@@ -102,6 +102,10 @@ class Broker:
         """Let it go on."""
         self._signal(signal.SIGCONT)
 
+    def reload(self) -> None:
+        """Have it read its files again, also those of passwords and access rules."""
+        self._signal(signal.SIGHUP)
+
     def kill(self) -> None:
         """End it without a word."""
         self._end(signal.SIGKILL)

@@ -23,6 +23,8 @@ from tests.fakes import FakeClock
 BOOT = "boot-2"
 TELEMETRY, EVENT = "telemetry", "event"
 MARK_TOPIC = "ack/node/telemetry"
+QUOTA, BAD_PAYLOAD = 0x97, 0x99
+"""Reason codes: one that passes, and one that is the message's own fault."""
 
 
 @dataclass
@@ -263,9 +265,11 @@ class Post:
                 del self.session.under_way[token]
                 self.events.on_puback(token)
 
-    def refuse(self, token: int) -> None:
-        del self.session.under_way[token]
-        self.events.on_refused(token, 0x97)
+    def refuse(self, *tokens: int, reason: int = QUOTA) -> None:
+        """Refuse these messages, or all that are under way by now."""
+        for token in tokens or list(self.session.under_way):
+            del self.session.under_way[token]
+            self.events.on_refused(token, reason)
 
     def mark(self, payload: bytes) -> None:
         self.events.on_message(Arrived(MARK_TOPIC, payload, 1, True))

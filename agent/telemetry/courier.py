@@ -13,17 +13,18 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from agent.mqtt.events import Events, Outcome
+from agent.mqtt.events import Events
 from agent.mqtt.failure import LinkLost
 from agent.telemetry.cursor import Spool
-from agent.telemetry.flight import Flight, Letter
+from agent.telemetry.flight import Flight
+from agent.telemetry.handover import Handover
 from agent.telemetry.history import History, Teller
 from agent.telemetry.live import Lanes
-from agent.telemetry.losses import POISON, REFUSED, TOO_LARGE, Losses
+from agent.telemetry.losses import OWN_FAULT, POISON, REFUSED, Losses
 from agent.telemetry.pace import Pace
-from agent.telemetry.parcel import Head, Loss, Note, Parcel, Place, Write
+from agent.telemetry.parcel import Head, Loss, Parcel, Place, Write
 from agent.telemetry.receipts import Receipts
-from agent.telemetry.turns import Turns
+from agent.telemetry.refusals import Refusals
 from agent.telemetry.uplink import Link, Uplink
 
 log = logging.getLogger("stoker.courier")
@@ -64,11 +65,23 @@ class Courier:
         self._history = History(spool, tellers, receipts.held, receipts.stored, self.pump)
         self._losses = Losses(on_lost)
         self._history.damaged = self._losses.damaged
-        self._turns = Turns(
-            self._lanes, self._history, self._flight, self._may_send_history, self._open
+        self._handover = Handover(
+            self._lanes, self._history, self._flight, self._losses, receipts, pace
+        )
+        self._handover.on_unwritten = self._unwritten
+        self._handover.on_end = self._ended
+        self._refusals = Refusals(
+            tellers,
+            self._lanes,
+            self._history,
+            self._flight,
+            receipts.held,
+            monotonic=monotonic,
+            leave_behind=self._leave_behind,
+            on_new_chain=self._ask_for_chain,
         )
         self._repeats = self._left_behind = 0
-        self._pumping = self._draining = self._complained = False
+        self._draining = self._complained = False
         self._history_from: float | None = None
         self._broken_chains = 0
         self._progress = asyncio.Event()
@@ -148,8 +161,14 @@ class Courier:
             refused_marks=receipts.refused_marks,
             repeats=self._repeats,
             left_behind=self._left_behind,
+            refused=self._refusals.count,
             dropped=dict(self._losses.dropped),
         )
+
+    def pump(self) -> None:
+        """Hand over what may go."""
+        if not self.held():
+            self._handover.pump(self.session)
 
     def _tick_safely(self) -> None:
         try:
@@ -169,6 +188,7 @@ class Courier:
         self._pace.step(flight.oldest_s(history=False), flight.oldest_s(history=True))
         if not self.session.connected:
             return
+        self._refusals.tick()
         if left := self._lanes.stale(now - self._held_s):
             self._leave_behind(left)
         if self._history_from is not None and now >= self._history_from:
@@ -178,85 +198,22 @@ class Courier:
             self._history.rewind(whole=True)
         self.pump()
 
-    # Handing over.
+    # What becomes of frames.
 
-    def pump(self) -> None:
-        """Hand over what may go, until the window is full."""
-        if self._pumping or self.held():
-            return
-        self._pumping = True
-        try:
-            while (room := self.session.window) > 0:
-                parcel = self._turns.next(room)
-                if parcel is None or not self._hand_over(parcel):
-                    return
-        finally:
-            self._pumping = False
+    def _unwritten(self, parcel: Parcel) -> None:
+        """A frame whose messages cannot be made does not go live."""
+        self._lanes.bar(parcel)
+        self._leave_behind([parcel])
 
-    def _may_send_history(self) -> bool:
-        return not self._receipts.too_many_wait and self._pace.may_send()
-
-    def _hand_over(self, parcel: Parcel) -> bool:
-        """Hand over the next message of a frame; false if the session takes none now."""
-        if not self._open(parcel):
-            return True
-        note = parcel.next_note
-        token = self._flight.next_token()
-        outcome = self.session.publish(note.topic, note.payload, token=token)
-        if outcome is Outcome.TOO_LARGE:
-            self._losses.lose(parcel, note, TOO_LARGE)
-        elif outcome:
-            self._depart(parcel, note)
-        else:
-            return False
-        parcel.handed_over += 1
-        if parcel.all_handed_over:
-            self._dismiss(parcel)
-        return True
-
-    def _depart(self, parcel: Parcel, note: Note) -> None:
-        if not parcel.begun:
-            self._receipts.sent(parcel)
-        size = self._flight.depart(parcel, note)
-        parcel.unacknowledged += 1
-        if parcel.history:
-            self._pace.sent(size)
-
-    def _open(self, parcel: Parcel) -> bool:
-        """Make the messages of a frame whose turn has come; false if none of it is to go."""
-        if parcel.opened:
-            return not parcel.all_handed_over
-        try:
-            parcel.notes = self._losses.remain(parcel)
-        except Exception:
-            log.exception("%s %d: cannot be made into messages", *parcel.place)
-            if not parcel.history:  # the spool may tell it yet
-                self._lanes.pop(parcel)
-                self._lanes.bar(parcel)
-                self._leave_behind([parcel])
-                return False
-            self._losses.damaged(parcel, parcel.head.count)
-        parcel.opened = True
-        if not parcel.notes:
-            self._dismiss(parcel)
-        return bool(parcel.notes)
-
-    def _dismiss(self, parcel: Parcel) -> None:
-        """Nothing of a frame waits any more."""
-        if parcel.history:
-            self._history.pop()
-        else:
-            self._lanes.pop(parcel)
-        self._finish(parcel)
-
-    def _finish(self, parcel: Parcel) -> None:
-        """Where the broker has all of a frame, it may be forgotten in time."""
-        if not parcel.arrived:
-            return
-        if parcel.lost == parcel.handed_over:  # nobody will ever mark it
+    def _ended(self, parcel: Parcel) -> None:
+        """The broker has answered for all of a frame: what it has may be forgotten in time."""
+        if parcel.refused:
+            self._refusals.take_back(parcel)
+        elif parcel.lost == parcel.handed_over:  # nobody will ever mark it
             self._receipts.settle(parcel.place)
         else:
             self._receipts.arrived(parcel)
+            self._refusals.arrived(parcel)
         self._progress.set()
 
     def _leave_behind(self, parcels: Sequence[Parcel]) -> None:
@@ -276,6 +233,7 @@ class Courier:
 
     def _connected(self) -> None:
         self._pace.connected()
+        self._refusals.connected()
         self._ask_for_chain()
         if self._receipts.by_marks:
             self._history_from = self._monotonic() + MARKS_FIRST_S
@@ -301,22 +259,19 @@ class Courier:
         self._progress.set()
 
     def _acknowledged(self, token: int) -> None:
-        if letter := self._land(token):
-            self._finish(letter.parcel)
+        if letter := self._handover.land(token, self._monotonic()):
+            self._refusals.accepted(letter.parcel)
+            self._handover.end(letter.parcel)
             self.pump()
 
     def _refused(self, token: int, reason: int) -> None:
-        if letter := self._land(token):
-            self._losses.lose(letter.parcel, letter.note, REFUSED, f"(reason code {reason})")
-            self._finish(letter.parcel)
-            self.pump()
-
-    def _land(self, token: int) -> Letter | None:
-        letter = self._flight.land(token)
+        letter = self._handover.land(token, self._monotonic())
         if letter is None:
-            return None
-        parcel = letter.parcel
-        parcel.unacknowledged -= 1
-        round_trip_s = self._monotonic() - letter.sent_at
-        self._pace.acknowledged(letter.size, round_trip_s, history=parcel.history)
-        return letter
+            return
+        parcel, note = letter.parcel, letter.note
+        if reason in OWN_FAULT:
+            self._losses.lose(parcel, note, REFUSED, f"(reason code {reason})")
+        else:
+            self._refusals.refused(parcel, note.topic, reason)
+        self._handover.end(parcel)
+        self.pump()

@@ -91,6 +91,13 @@ class Flight:
         oldest = next(iter(side.values()), None)
         return 0.0 if oldest is None else self._monotonic() - oldest.sent_at
 
+    def behind(self, parcel: Parcel) -> list[Parcel]:
+        """What is under way of a frame's chain, and comes after it."""
+        chain, index = parcel.place
+        letters = (*self._live.values(), *self._history.values())
+        others = {id(letter.parcel): letter.parcel for letter in letters}.values()
+        return [each for each in others if each.place[0] == chain and each.place[1] > index]
+
     # Messages that brokers hang up upon.
 
     @property

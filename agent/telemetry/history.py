@@ -82,6 +82,8 @@ class History:
         self._ready: deque[Parcel] = deque()
         self._ready_bytes = 0
         self._on = False
+        self._resting: set[str] = set()
+        self._passed_by: set[str] = set()
         self._whole = False
         self._at_end = False
         self._failures = 0
@@ -104,6 +106,8 @@ class History:
     def start(self, *, whole: bool = False) -> None:
         """Begin with the oldest frame that is not settled, or with the whole of its chain."""
         self._drop()
+        self._resting.clear()
+        self._passed_by.clear()
         self._on, self._whole = True, whole
         self.rewind()
 
@@ -121,6 +125,27 @@ class History:
             cursor.rewind()
         self._at_end = False
         self._wake.set()
+
+    def start_over(self) -> None:
+        """Look again from the oldest frame on, and forget what was read ahead."""
+        self._drop()
+        self.rewind()
+
+    def rest(self, stream: str) -> None:
+        """Send nothing of a stream until it is resumed, or history begins anew."""
+        self._resting.add(stream)
+        self.start_over()
+
+    def pass_by(self, parcel: Parcel) -> None:
+        """Send nothing of a frame's chain until its stream is resumed, or history begins anew."""
+        self._passed_by.add(parcel.place[0])
+        self.start_over()
+
+    def resume(self, stream: str) -> None:
+        """Send all of a stream, from the oldest frame on."""
+        self._resting.discard(stream)
+        self._passed_by.clear()
+        self.rewind()
 
     def _drop(self) -> None:
         self._restarts += 1
@@ -157,7 +182,7 @@ class History:
     async def _read_piece(self) -> bool:
         """Make the next piece ready; false when nothing is left to read."""
         for stream, cursor in self._cursors.items():
-            found = cursor.find()
+            found = None if stream in self._resting else self._find(cursor)
             if found is None:
                 continue
             segment, wanted = found
@@ -169,6 +194,11 @@ class History:
             return True
         self._whole = False
         return False
+
+    def _find(self, cursor: Cursor) -> tuple[Segment, Sequence[int]] | None:
+        while (found := cursor.find()) is not None and found[0].id in self._passed_by:
+            cursor.skip(found[0])
+        return found
 
     async def _read(
         self, stream: str, cursor: Cursor, segment: Segment, wanted: Sequence[int]

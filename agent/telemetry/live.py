@@ -87,6 +87,20 @@ class Lanes:
             left += waiting
         return left
 
+    def bar_refused(self, parcel: Parcel) -> list[Parcel]:
+        """Take out what waits of the chain of a refused frame; nothing more of it goes live.
+
+        This does not count as broken: the next chain is a matter of time.
+        """
+        stream, chain = parcel.stream, parcel.place[0]
+        if self._newest.get(stream) == chain:
+            self._barred[stream] = chain
+        lane = self._lanes[stream]
+        left = [waiting for waiting in lane if waiting.place[0] == chain]
+        self._lanes[stream] = deque(waiting for waiting in lane if waiting.place[0] != chain)
+        self._bytes -= sum(waiting.size for waiting in left)
+        return left
+
     def clear(self) -> None:
         """The connection is lost: all that waits goes as history, and the rest of each chain."""
         for lane in self._lanes.values():

@@ -17,9 +17,12 @@ POISON = "poison"
 TOO_LARGE = "too_large"
 """The broker takes no message of this size."""
 REFUSED = "refused"
-"""The broker answered with a reason code."""
+"""The broker says that the message itself is at fault."""
 DAMAGED = "damaged"
 """The frame cannot be made into messages."""
+
+OWN_FAULT = frozenset({0x90, 0x95, 0x99})
+"""Topic name invalid, packet too large, payload format invalid: no repetition will help."""
 
 REMEMBERED = 1000
 """Messages given up that are known again where their chain is sent anew."""

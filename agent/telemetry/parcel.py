@@ -116,6 +116,8 @@ class Parcel:
     unacknowledged: int = 0
     lost: int = 0
     """Messages of it that were given up."""
+    refused: bool = False
+    """Whether it has to go once more, whatever else becomes of it."""
 
     @property
     def next_note(self) -> Note:

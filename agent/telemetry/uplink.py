@@ -47,5 +47,7 @@ class Uplink:
     """Frames that had to be sent again."""
     left_behind: int
     """Frames that could not go live in time."""
+    refused: int
+    """Messages that the broker refused for a reason of its own; they are tried again."""
     dropped: Mapping[str, int]
     """Readings given up, by reason."""

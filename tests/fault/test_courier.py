@@ -156,6 +156,33 @@ async def test_what_an_earlier_run_left_is_sent(directory: Path) -> None:
         assert [int(message.payload[:8]) for message in seen] == list(range(1, 41))
 
 
+async def test_what_access_rules_forbid_waits_until_they_are_mended(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.telemetry.refusals.HISTORY_REST_S", (0.1, 0.4))
+    monkeypatch.setattr("agent.telemetry.refusals.LIVE_REST_S", (0.1, 0.4))
+    rules = directory / "broker" / "acl"
+    rules.write_text("topic readwrite probe\ntopic read frames/#\n")
+    with running(directory / "broker", f"acl_file {rules}") as broker:
+        async with (
+            site(directory / "spool", broker.port) as node,
+            watching(broker.port, "frames/#") as seen,
+        ):
+            await until(lambda: node.session.connected)
+            await _offer(node, 100)
+            await until(lambda: node.courier.uplink().refused > 20)
+            assert node.backlog == 100
+            assert not seen
+            rules.write_text("topic readwrite #\n")
+            broker.reload()
+            await _offer(node, 100)
+            await until(lambda: node.backlog == 0)
+            while not any(message.topic == "frames/live" for message in seen):
+                await _offer(node, 1)
+            await until(lambda: len({m.payload[:8] for m in seen}) == node.offered)
+            assert not node.losses
+
+
 async def _offer(node: Site, count: int) -> None:
     for _ in range(count):
         node.offer()

@@ -20,7 +20,8 @@ from agent.telemetry import history
 from agent.telemetry.courier import MARKS_FIRST_S
 from agent.telemetry.live import LIVE_S
 from agent.telemetry.marks import FIRST_TIMEOUT_S
-from tests.delivery import EVENT, TELEMETRY, Post
+from agent.telemetry.refusals import HISTORY_REST_S
+from tests.delivery import BAD_PAYLOAD, EVENT, QUOTA, TELEMETRY, Post
 
 CAUSES = st.sampled_from([Cause.CLOSED, Cause.FROZEN, Cause.STALLED, Cause.TAKEN_OVER])
 
@@ -89,17 +90,19 @@ class Delivery(RuleBasedStateMachine):
         self._run(lambda: self.post.events.on_puback(token))
 
     @precondition(lambda self: self.post.session.under_way)
-    @rule(data=st.data())
-    def refuse(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), reason=st.sampled_from([QUOTA, BAD_PAYLOAD]))
+    def refuse(self, data: st.DataObject, reason: int) -> None:
         under_way = self.post.session.under_way
         token = data.draw(st.sampled_from(sorted(under_way)))
-        if under_way[token].topic.startswith(EVENT):  # counted, and not told by an event
+        if under_way[token].topic.startswith(EVENT) and reason == BAD_PAYLOAD:
+            # Counted, and not told by an event.
             self.arrived_events.add(int(under_way[token].payload))
-        self._run(lambda: self.post.refuse(token))
+        self._run(lambda: self.post.refuse(token, reason=reason))
 
-    @rule(seconds=st.sampled_from([0.05, 0.6, LIVE_S + 1, FIRST_TIMEOUT_S + 1]))
+    @rule(seconds=st.sampled_from([0.05, 0.6, LIVE_S + 1, HISTORY_REST_S[0], FIRST_TIMEOUT_S + 1]))
     def wait(self, seconds: float) -> None:
         self._run(lambda: self.post.tick(seconds))
+        self._run(self.post.courier._history.rewind)
         self._spin()
 
     @rule(broken=st.booleans())
@@ -184,8 +187,9 @@ class Delivery(RuleBasedStateMachine):
             self.runner.close()
             return
         self.post.spool.broken = False
-        if not self.post.session.connected:
-            self._run(self.post.connect)
+        if self.post.session.connected:  # what was refused need not wait then
+            self._run(lambda: self.post.hang_up(Cause.FROZEN))
+        self._run(self.post.connect)
         for _ in range(600):
             if not self.post.spool.backlog:
                 break
@@ -196,9 +200,8 @@ class Delivery(RuleBasedStateMachine):
                 self._run(lambda token=token: self.post.events.on_puback(token))
             if self.marks:
                 self.mark()
-            if self.post.courier._history._failures:
-                self.runner.run(asyncio.sleep(0.002))
             self._run(lambda: self.post.tick(MARKS_FIRST_S / 20))
+            self._run(self.post.courier._history.rewind)
         self.reading.cancel()
         self._spin()
         self.runner.close()
@@ -209,8 +212,9 @@ class Delivery(RuleBasedStateMachine):
 @pytest.fixture(autouse=True, scope="module")
 def _impatient() -> object:
     patch = pytest.MonkeyPatch()
-    patch.setattr(history, "RETRY_S", 0.001)
-    patch.setattr(history, "RESCAN_S", 0.01)
+    # Nothing may depend on how fast this runs; `wait` looks through the spool instead.
+    patch.setattr(history, "RETRY_S", 0)
+    patch.setattr(history, "RESCAN_S", 1000)
     yield
     patch.undo()
 

@@ -12,7 +12,7 @@ from agent.telemetry.courier import MARKS_FIRST_S
 from agent.telemetry.flight import POISON_AFTER_LOSSES
 from agent.telemetry.live import LIVE_S, WAITING_LIMIT_BYTES
 from agent.telemetry.marks import FIRST_TIMEOUT_S
-from tests.delivery import BOOT, EVENT, TELEMETRY, Post
+from tests.delivery import BAD_PAYLOAD, BOOT, EVENT, TELEMETRY, Post
 
 
 @pytest.fixture(autouse=True)
@@ -300,11 +300,12 @@ async def test_what_is_too_large_for_the_broker_is_told_as_lost() -> None:
     ]
 
 
-async def test_what_the_broker_refuses_is_told_as_lost() -> None:
+@pytest.mark.parametrize("reason", [0x90, 0x95, 0x99])
+async def test_what_the_broker_refuses_for_its_own_fault_is_told_as_lost(reason: int) -> None:
     post = Post(parts=True)
     post.connect()
     post.offer(count=3)
-    post.refuse(2)
+    post.refuse(2, reason=reason)
     post.acknowledge()
     assert not post.spool.backlog
     assert [(loss.first_seq, loss.last_seq) for loss in post.losses] == [(2, 2)]
@@ -314,7 +315,7 @@ async def test_an_event_that_is_refused_is_counted_and_not_told_by_another_event
     post = Post()
     post.connect()
     post.offer(stream=EVENT)
-    post.refuse(1)
+    post.refuse(1, reason=BAD_PAYLOAD)
     assert not post.spool.backlog
     assert not post.losses
     assert post.courier.uplink().dropped == {"refused": 1}
