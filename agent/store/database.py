@@ -57,6 +57,7 @@ class Database:
         self._audit: list[tuple[float, str, bytes]] = []
         self._memories = Memories(lambda changes: self._run(lambda: self._write_changes(changes)))
         self._trouble = False
+        self._owes_epoch = False
         self.epoch = 0
         """Counts the starts of this node; a later start has the higher number."""
 
@@ -116,6 +117,10 @@ class Database:
     async def flush(self) -> None:
         """Write what has gathered; it is on disk when this returns."""
         await self._memories.write()
+        if self._owes_epoch:
+            sql = "UPDATE meta SET value = ? WHERE key = 'epoch'"
+            await self._run(lambda: self._write(sql, (self.epoch,)))
+            self._owes_epoch = False
         if self._dirty:
             await self._flush_devices()
         if self._audit:
@@ -212,10 +217,21 @@ class Database:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connect()
+            self._check_version()
+            self._begin()
+        except sqlite3.OperationalError as error:
+            self._close()
+            self._open_without_writing(error)
+        self._memories.load(self._connection.execute("SELECT * FROM memory"))
+
+    def _connect(self) -> None:
         self._connection = sqlite3.connect(self._path, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
-        self._check_version()
+
+    def _begin(self) -> None:
         with self._connection:
             self._connection.executescript(_SCHEMA)
             self._connection.execute(
@@ -223,10 +239,29 @@ class Database:
                 "ON CONFLICT (key) DO UPDATE SET value = value + 1"
             )
             self._connection.execute(f"PRAGMA user_version={VERSION}")
-        (self.epoch,) = self._connection.execute(
-            "SELECT value FROM meta WHERE key = 'epoch'"
-        ).fetchone()
-        self._memories.load(self._connection.execute("SELECT * FROM memory"))
+        self.epoch = self._epoch_on_disk()
+
+    def _open_without_writing(self, why: sqlite3.OperationalError) -> None:
+        """Begin with what is on a disk that takes nothing; what there is to write waits for it.
+
+        Alone with the database, SQLite needs no file beside it, for which there may be no room;
+        nobody else can read it then until the next start.
+        """
+        self._connection = sqlite3.connect(self._path, check_same_thread=False)
+        try:
+            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._check_version()
+            self.epoch = self._epoch_on_disk() + 1
+        except sqlite3.OperationalError:
+            raise why from None
+        self._owes_epoch = True
+        log.error("%s cannot be written: %s", self._path, why)
+
+    def _epoch_on_disk(self) -> int:
+        query = "SELECT value FROM meta WHERE key = 'epoch'"
+        (epoch,) = self._connection.execute(query).fetchone()
+        return int(epoch)
 
     def _close(self) -> None:
         if hasattr(self, "_connection"):
