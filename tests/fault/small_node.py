@@ -5,6 +5,7 @@ Everything else is as it is. A test puts this file in the place of `harness.STOK
 
 from __future__ import annotations
 
+import os
 import sys
 
 from agent.__main__ import main
@@ -13,10 +14,10 @@ from agent.telemetry import delivery
 
 MEMORY_BYTES = 60_000
 GB = 30_000_000
-"""`spool_limit_gb = 0.01` are 300 kB of these."""
+"""`spool_limit_gb = 0.01` are 300 kB of these. The variable SMALL_GB has another number."""
 
 if __name__ == "__main__":
     assert Spool.__init__.__kwdefaults__ is not None
     Spool.__init__.__kwdefaults__["memory_bytes"] = MEMORY_BYTES
-    delivery.GB = GB
+    delivery.GB = int(os.environ.get("SMALL_GB", GB))
     sys.exit(main())

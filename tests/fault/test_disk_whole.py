@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from agent.local import client
 from tests import harness
 from tests.fault.whole_node import Whole, whole
 from tests.harness import wait_until
@@ -22,6 +25,7 @@ COUNT = 40
 FAST = {"interval_s": 0.25, "deadline_s": 0.2}
 MIX = "Antminer S21=1,Whatsminer M30S+ VE40=1"
 """One of these keeps a copy of its configuration on our disk before it is told to sleep."""
+FIRST = "127.76.0.1"
 CONTROL = """
 [control]
 starts_per_minute = 60000
@@ -126,6 +130,34 @@ def test_a_full_disk(small_disk: Path, site: Whole) -> None:
     loses(site)
     (small_disk / "somebody's").unlink()
     recovers(site)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_start_on_a_full_disk(small_disk: Path, site: Whole, end: str) -> None:
+    """What was locked is locked, everything else works; what waited is written when it can be."""
+    client.ask(site.node.socket, op="lock", target=FIRST, reason="fans, Ana")
+    getattr(site, end)()
+    fill(small_disk)
+    epochs = []
+    for _ in range(2):
+        site.starts()
+        epochs.append(site.node.status()["status"]["epoch"])
+        site.receives(COUNT)
+        assert counted(site.node.act("all", "mining.pause")) == {"verified": COUNT}
+        results = site.node.act("all", "mining.resume")
+        assert counted(results) == {"verified": COUNT - 1, "refused": 1}
+        assert "fans, Ana" in next(each["words"] for each in results if each["address"] == FIRST)
+        with suppress(FileNotFoundError):
+            (small_disk / "somebody's").unlink()
+        wait_until(lambda: site.telemetry()["spool"]["trouble"] is None, 15, "recovered")
+        time.sleep(1.5)  # the state is written every second
+        site.stop()
+    assert epochs == [2, 3]
+    with sqlite3.connect(small_disk / "state.db") as state:
+        assert state.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone() == (3,)
+        assert state.execute("SELECT count(*) FROM memory").fetchone()[0] > 0
+    state.close()
 
 
 @pytest.mark.timeout(120)
