@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +20,13 @@ from agent.command.away import Away
 from agent.command.control import Control
 from agent.command.desk import Desk
 from agent.config import locations, logins
+from agent.config.ranges import OwnedRanges
 from agent.config.schema import Config
+from agent.fleet.belongings import Belongings
 from agent.fleet.discovery import Discovery
 from agent.fleet.findings import Findings
 from agent.fleet.hostwatch import HostWatch
-from agent.fleet.inventory import Inventory, Known
+from agent.fleet.inventory import Known
 from agent.fleet.poller import Poller
 from agent.fleet.precedence import Precedence
 from agent.fleet.reach import Reach
@@ -40,7 +42,7 @@ from agent.telemetry.feed import Feed
 from agent.telemetry.outbox import Outbox
 from agent.telemetry.publisher import Publisher
 from agent.telemetry.statements import Boot, Statements
-from drivers.api import Credential, Endpoint, Memory
+from drivers.api import Endpoint, Memory
 from drivers.probe import Finding
 from drivers.registry import DRIVERS, create
 
@@ -159,11 +161,14 @@ class Agent:
 
     async def _build_fleet(self) -> None:
         config, clock = self.config, self._clock
-        places = locations.load(Path(config.locations.file)) if config.locations else None
-        self.inventory = Inventory(locate=lambda address, mac: self._locate(places, address, mac))
+        self._belongings = Belongings(
+            locations.load(Path(config.locations.file)) if config.locations else None,
+            logins.load(config.credentials),
+            OwnedRanges(config.range).find,
+        )
+        self.inventory = self._belongings.inventory
         for record in await self.database.devices():
             self.inventory.remember(msgspec.msgpack.decode(record, type=Known))
-        self._logins = logins.load(config.credentials)
         self.findings = Findings(lambda address: self.inventory.at(address) is not None)
         self.reach = await self._stack.enter_async_context(
             Reach(
@@ -171,7 +176,7 @@ class Agent:
                 clock,
                 self._memory,
                 config.polling.deadline_s,
-                self._credentials,
+                self._belongings.credentials,
                 lambda endpoint, factory: self.findings.login(endpoint.address, factory=factory),
             )
         )
@@ -273,32 +278,7 @@ class Agent:
         self.publisher.pump_soon()
 
     def _memory(self, endpoint: Endpoint) -> Memory:
-        return self.database.memory(lambda: self._id_at(endpoint))
-
-    def _credentials(self, endpoint: Endpoint) -> Sequence[Credential]:
-        """What the operator configured for a device, looked up when it is needed."""
-        device = self.inventory.at(endpoint.address)
-        place = device.location if device else self.inventory.locate(endpoint.address, None)
-        places = msgspec.structs.asdict(place)
-        return self._logins.of(
-            device.id if device else endpoint.provisional_id,
-            endpoint.address,
-            {**{key: str(places[key]) for key in locations.PLACES if places[key]}, **place.tags},
-        )
-
-    def _id_at(self, endpoint: Endpoint) -> str:
-        device = self.inventory.at(endpoint.address)
-        return device.id if device else endpoint.provisional_id
-
-    def _locate(
-        self, places: locations.Locations | None, address: str, mac: str | None
-    ) -> locations.Location:
-        """The row of the CSV, with the tags of the range beneath those of the row."""
-        found = places.find(address, mac) if places else locations.NOWHERE
-        owner = self.reach.owned.find(address)
-        if owner is None or not owner.tags:
-            return found
-        return msgspec.structs.replace(found, tags={**owner.tags, **found.tags})
+        return self.database.memory(lambda: self._belongings.id_at(endpoint))
 
     def _restore(self) -> None:
         """Poll what a former run left, so that a machine that died meanwhile is missed."""
