@@ -98,6 +98,18 @@ class Segment:
         """What it takes of the bound."""
         return self.file_bytes + self.note_bytes
 
+    @property
+    def oldest_at(self) -> float:
+        """When about the first reading was taken that is not settled.
+
+        Times of single frames are not kept: the numbers say how far it lies within the segment.
+        """
+        contents = self.contents
+        index = next(self.settled.open(0, self.frames), 0)
+        passed = contents.number_before(index) + 1 - contents.first_seq
+        share = passed / max(contents.last_seq + 1 - contents.first_seq, 1)
+        return contents.first_at + share * (contents.last_at - contents.first_at)
+
     def add(self, record: Record) -> None:
         """Take up a frame that waits for the disk; its index has to be the next one."""
         self.contents.add(record, 0, record.size)

@@ -20,7 +20,7 @@ class SpoolStats(msgspec.Struct, frozen=True):
     backlog_readings: int
     backlog_bytes: int
     oldest_at: dict[str, float]
-    """By stream: since when something has not been settled, at the earliest."""
+    """By stream: since when about something has not been settled."""
     lost: dict[Reason, int]
     """Readings, since the start."""
     trouble: str | None
@@ -32,7 +32,7 @@ def stats_of(shelf: Shelf, writer: Writer, losses: Losses) -> SpoolStats:
     oldest_at: dict[str, float] = {}
     for segment in segments:
         if not segment.done:
-            oldest_at.setdefault(segment.head.stream, segment.contents.first_at)
+            oldest_at.setdefault(segment.head.stream, segment.oldest_at)
     return SpoolStats(
         bytes=writer.used_bytes,
         frames=sum(segment.frames for segment in segments),
