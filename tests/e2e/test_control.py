@@ -77,8 +77,9 @@ def test_a_technician_sees_before_receipt_and_proof(tmp_path: Path, broker: Brok
         told = subscriber.wait_for(lambda: subscriber.events("action.done"))[0]
         assert told["details"]["who"].startswith("local:")
         assert told["details"]["result"]["verdict"] == "verified"
-        states = {reading["state"] for reading in subscriber.readings(told["device_id"])}
-        assert "sleeping" in states
+        subscriber.wait_for(  # events overtake readings
+            lambda: "sleeping" in {each["state"] for each in subscriber.readings(told["device_id"])}
+        )
 
 
 def test_the_whole_site_sleeps_and_wakes(tmp_path: Path, broker: Broker) -> None:
