@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from drivers.sim.answers import glue
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from drivers.sim.site import Site
 
 _HTTP_ANSWER = (

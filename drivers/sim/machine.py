@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
 
+from drivers.sim.lies import Heard, Lie, heard, obeys
 from drivers.sim.models import Model
-from drivers.sim.orders import Change, Heard, Lie, heard, obeys
 from drivers.sim.physics import (
     Snapshot,
     Traits,
@@ -65,6 +66,10 @@ class Settings(msgspec.Struct, kw_only=True):
     fan_percent: float | None = None
     temp_target_c: float | None = None
     locating: bool = False
+
+
+Change = Callable[["Machine", float], None]
+"""Alters a machine at a moment (seconds since the epoch)."""
 
 
 class Machine:

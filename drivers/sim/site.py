@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import accumulate
 
+from drivers.sim.lies import Lie
 from drivers.sim.machine import Condition, Machine
 from drivers.sim.models import Model, load_models
-from drivers.sim.orders import Lie
 
 WEEK_S = 7 * 86_400.0
 

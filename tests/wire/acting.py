@@ -13,7 +13,7 @@ from drivers.capabilities import ACTIONS, Refreshes, capabilities
 from drivers.errors import DriverError
 from drivers.model import MinerReading
 from drivers.probe import probe
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.simsite import OnSite, on_site
 
 FIRST_GAP_S, LONGEST_GAP_S = 5.0, 60.0

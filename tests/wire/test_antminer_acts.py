@@ -16,8 +16,8 @@ from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import AccessDenied, OutOfRange, Refused
 from drivers.model import State
 from drivers.registry import create
+from drivers.sim.lies import Lie
 from drivers.sim.machine import Condition, Machine, Pool
-from drivers.sim.orders import Lie
 from tests.wire.acting import WORDS, Killed, Outcome, act, acting, reading_of
 from tests.wire.simsite import OnSite
 from tests.wire.tapped import Tapped

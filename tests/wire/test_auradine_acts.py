@@ -13,7 +13,7 @@ from drivers.capabilities import PoolSetting, capabilities
 from drivers.errors import AccessDenied, OutOfRange
 from drivers.model import State, pool_target
 from drivers.registry import create
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, act, acting, reading_of
 from tests.wire.simsite import OnSite
 

@@ -14,7 +14,7 @@ from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import OutOfRange, Unreachable
 from drivers.model import State
 from drivers.sim.dialects.avalon_orders import modes_w
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, KeptMemory, Killed, act, acting, reading_of
 from tests.wire.simsite import OnSite
 

@@ -13,7 +13,7 @@ from drivers.capabilities import KeepsReady, capabilities
 from drivers.errors import AccessDenied, OutOfRange, Refused
 from drivers.model import State
 from drivers.sim.dialects.braiins_rest import DANGEROUS_C, GROUP, LIMITS_W, TARGETS_C
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, KeptMemory, act, acting, reading_of
 from tests.wire.braiins_site import (
     API,

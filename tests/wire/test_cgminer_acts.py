@@ -11,8 +11,8 @@ from drivers.actions import Answer
 from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import OutOfRange
 from drivers.registry import create
+from drivers.sim.lies import Lie
 from drivers.sim.machine import Condition
-from drivers.sim.orders import Lie
 from tests.wire.acting import WORDS, Killed, act, acting, reading_of
 from tests.wire.simsite import OnSite
 from tests.wire.tapped import TappedWire

@@ -15,7 +15,7 @@ from drivers.errors import OutOfRange, Refused
 from drivers.model import State, pool_target
 from drivers.registry import create
 from drivers.sim.dialects import epic as sim
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, act, acting, reading_of
 from tests.wire.simsite import OnSite
 

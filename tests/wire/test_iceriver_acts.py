@@ -13,7 +13,7 @@ from drivers.asic.iceriver.orders import stored_in
 from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import BadReply, OutOfRange, Refused, Unreachable
 from drivers.model import pool_target
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from drivers.wire.deadline import Deadline
 from drivers.wire.pages import WebClient
 from tests.wire.acting import WORDS, KeptMemory, Killed, act, acting, reading_of

@@ -11,7 +11,7 @@ from drivers.asic.innosilicon.orders import stored_in
 from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import AccessDenied, BadReply, OutOfRange, Refused
 from drivers.model import pool_target
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, KeptMemory, Killed, act, acting, reading_of
 from tests.wire.around import Canned, Deadly, Spy, through
 from tests.wire.simsite import on_site

@@ -15,7 +15,7 @@ from drivers.errors import DriverError, OutOfRange, Refused, Unreachable
 from drivers.model import State
 from drivers.sim.dialects.luxos_rows import profile_watts
 from drivers.sim.dialects.luxos_settings import HOT_C, is_managed, manage, target_range_w
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, act, acting, reading_of
 from tests.wire.luxos_site import NEW, S19K, S21, Ear, Hanging, driver_of, lower, memory_of
 from tests.wire.simsite import OnSite

@@ -10,8 +10,8 @@ from agent.command.effects import Verdict
 from drivers.capabilities import UNFINISHED, PoolSetting, Recovers
 from drivers.errors import OutOfRange, Refused
 from drivers.sim.dialects.luxos_settings import is_managed
+from drivers.sim.lies import Lie
 from drivers.sim.machine import Pool
-from drivers.sim.orders import Lie
 from tests.wire.acting import KeptMemory, Killed, act, acting, reading_of
 from tests.wire.luxos_site import NEW, S19K, Ear, driver_of, lower, memory_of, targets
 from tests.wire.simsite import OnSite, on_site

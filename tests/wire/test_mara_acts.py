@@ -18,7 +18,7 @@ from drivers.model import State, pool_target
 from drivers.registry import create
 from drivers.sim.dialects import mara as sim
 from drivers.sim.dialects import mara_orders
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, Killed, act, acting, reading_of
 from tests.wire.simsite import OnSite
 

@@ -12,7 +12,7 @@ from drivers.capabilities import KeepsReady, PoolSetting, capabilities
 from drivers.errors import AccessDenied, OutOfRange
 from drivers.model import State, pool_target
 from drivers.sim.dialects.proto_orders import LIMITS_W, hashes_alone
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, act, acting, reading_of
 
 RIG = "Proto Rig"

@@ -13,7 +13,7 @@ from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import OutOfRange, Refused
 from drivers.model import State
 from drivers.registry import create
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, Killed, act, acting, reading_of
 from tests.wire.simsite import OnSite
 from tests.wire.tapped import Tapped, TappedWire

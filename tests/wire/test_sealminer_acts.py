@@ -13,7 +13,7 @@ from drivers.asic.sealminer.driver import Sealminer
 from drivers.capabilities import UNFINISHED, PoolSetting, capabilities
 from drivers.errors import AccessDenied, OutOfRange, Refused, Unreachable
 from drivers.model import State
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, KeptMemory, Killed, act, acting, reading_of
 from tests.wire.simsite import OnSite
 

@@ -15,7 +15,7 @@ from drivers.errors import AccessDenied, OutOfRange, Refused
 from drivers.model import MinerReading, State, pool_target
 from drivers.registry import create
 from drivers.sim.dialects.vnish_settings import is_pending, presets
-from drivers.sim.orders import Lie
+from drivers.sim.lies import Lie
 from tests.wire.acting import WORDS, Killed, act, acting, reading_of
 from tests.wire.simsite import OnSite
 

@@ -13,8 +13,8 @@ from drivers.asic.whatsminer.driver import NOTHING_TO_KEEP_S, Whatsminer
 from drivers.capabilities import KeepsReady, PoolSetting, capabilities
 from drivers.errors import AccessDenied, BadReply, OutOfRange, Refused, Unreachable
 from drivers.registry import create
+from drivers.sim.lies import Lie
 from drivers.sim.machine import Machine
-from drivers.sim.orders import Lie
 from tests.wire.acting import WORDS, act, acting, reading_of
 from tests.wire.simsite import OnSite, on_site
 

@@ -14,8 +14,7 @@ import msgspec
 from drivers.sim import orders, protocol
 from drivers.sim.answers import Dialect, Reply, reply_to
 from drivers.sim.dialects.stored import at_next_boot, boot
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.protocol import Request, Row, Section
 
 MESSAGES = {118: ("I", "ASC 0 set info: {}"), 119: ("S", "ASC 0 set OK")}

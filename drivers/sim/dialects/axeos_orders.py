@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from drivers.sim import orders
 from drivers.sim.face import NOT_FOUND, Ask, Page, json_page
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 
 PLACES = ("stratum", "fallbackStratum")
 OFF_S = 12.0

@@ -13,8 +13,7 @@ from typing import Any
 
 from drivers.sim import orders
 from drivers.sim.face import NOT_FOUND, Ask, Page, json_page
-from drivers.sim.machine import Condition, Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Condition, Machine, Pool
 from drivers.sim.physics import Snapshot
 
 ANSWERS_AFTER_S = 21.0

@@ -15,8 +15,8 @@ from weakref import WeakKeyDictionary
 from drivers.sim import orders
 from drivers.sim.dialects.braiins_rest import DANGEROUS_C, LIMITS_W, TARGETS_C, cooling_mode
 from drivers.sim.face import NOT_FOUND, Ask, Page, json_page
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change, Heard
+from drivers.sim.lies import Heard
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 

@@ -12,8 +12,7 @@ from weakref import WeakKeyDictionary
 
 from drivers.sim import orders, protocol
 from drivers.sim.answers import Dialect, Reply, reply_to
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.protocol import Row, Section
 
 RESTARTS_AFTER_S = 2.0

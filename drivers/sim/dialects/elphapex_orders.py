@@ -14,8 +14,7 @@ import msgspec
 
 from drivers.sim import orders
 from drivers.sim.face import NOT_FOUND, Ask, Page, json_page
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 

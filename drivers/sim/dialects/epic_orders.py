@@ -12,8 +12,7 @@ from typing import Any
 
 from drivers.sim import orders
 from drivers.sim.face import NOT_FOUND, Page, json_page
-from drivers.sim.machine import Condition, Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Condition, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 

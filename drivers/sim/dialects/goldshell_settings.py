@@ -14,8 +14,7 @@ from drivers.sim import orders
 from drivers.sim.answers import Asked
 from drivers.sim.dialects.classic import pool
 from drivers.sim.face import NOT_FOUND, Ask, Page, json_page
-from drivers.sim.machine import Condition, Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Condition, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 

@@ -11,8 +11,7 @@ import msgspec
 
 from drivers.sim import orders
 from drivers.sim.face import NOT_FOUND, Page, json_page
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.physics import Snapshot
 
 FAN_RATIO = 80.0

@@ -20,8 +20,7 @@ from drivers.sim.dialects.luxos_settings import (
     takes_watts,
     target_range_w,
 )
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.protocol import Row
 
 SLEEP_S, SETTLE_S, DOWN_S, BOOT_S = 3.0, 5.0, 10.0, 60.0

@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 
 from drivers.sim import orders
 from drivers.sim.face import NOT_FOUND, Page, json_page
-from drivers.sim.machine import Condition, Machine, Pool
-from drivers.sim.orders import Change, Heard
+from drivers.sim.lies import Heard
+from drivers.sim.machine import Change, Condition, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 

@@ -10,8 +10,7 @@ from drivers.sim import orders
 from drivers.sim.answers import reply_to
 from drivers.sim.dialects.rwglr import MODERN
 from drivers.sim.face import NOT_FOUND, UNAUTHORIZED, Ask, Face, Page, Web, html_page, json_page
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.physics import Snapshot
 
 FRONT_PAGE = "<html><head><title>MSKMINER</title></head><body></body></html>"

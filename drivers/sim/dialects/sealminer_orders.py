@@ -15,8 +15,8 @@ from drivers.sim import orders, protocol
 from drivers.sim.answers import Dialect, Reply, reply_to
 from drivers.sim.dialects.stored import at_next_boot, boot
 from drivers.sim.face import Ask, Page, json_page
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.lies import Heard
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Request, Row, Section
 
@@ -139,7 +139,7 @@ def _led(machine: Machine, ask: Ask, now: float) -> Page:
     return _acted(machine.hear("led", orders.locate(wanted == "on"), now))
 
 
-def _acted(heard: orders.Heard) -> Page:
+def _acted(heard: Heard) -> Page:
     if not heard.answers:
         return Page(HTTPStatus.OK, silent=True)
     return json_page({"status": 0, "result": 0} if heard.consents else {"status": 1, "result": 1})

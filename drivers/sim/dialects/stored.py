@@ -5,8 +5,7 @@ from __future__ import annotations
 from weakref import WeakKeyDictionary
 
 from drivers.sim import orders
-from drivers.sim.machine import Machine
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine
 
 _STORED: WeakKeyDictionary[Machine, list[Change]] = WeakKeyDictionary()
 

@@ -21,8 +21,7 @@ from drivers.sim.dialects.vnish_settings import (
     switch_within,
 )
 from drivers.sim.face import NOT_FOUND, Ask, Page, json_page
-from drivers.sim.machine import Condition, Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Condition, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 

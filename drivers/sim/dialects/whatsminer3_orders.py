@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from drivers.sim import orders
 from drivers.sim.dialects.whatsminer_orders import LIMIT_MAX_W, MODE_SHARES, started_anew
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 

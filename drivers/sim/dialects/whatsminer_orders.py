@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from drivers.asic.whatsminer.md5crypt import md5crypt
 from drivers.sim import orders
 from drivers.sim.answers import Reply
-from drivers.sim.machine import Machine, Pool
-from drivers.sim.orders import Change
+from drivers.sim.machine import Change, Machine, Pool
 from drivers.sim.physics import Snapshot
 from drivers.sim.protocol import Row
 
