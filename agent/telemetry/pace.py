@@ -14,16 +14,20 @@ SLOWEST_BYTES_S = 4_000.0
 FLOOR = 0.1
 """History gets this part of the uplink even where live data would take all of it."""
 DELAY_S = 0.25
-"""Round trips this far above the smallest seen mean that the path is full."""
+REPEAT_LIMIT_S = 0.5
+"""The path is full where round trips exceed the smallest seen by more than this and one round
+trip: a lost packet, which is repeated after about that, must not be taken for a full path."""
 STEP_S = 0.5
 STEPS_JUDGED = 3
-"""Lost packets and a busy host delay some messages, a full path delays all: the quickest of
-several steps decides."""
+"""Some messages are delayed by lost packets and a busy host, all of them by a full path: the
+quickest of several steps decides."""
 GROWTH_UNKNOWN = 1.5
-GROWTH_KNOWN = 1.03
+GROWTH_KNOWN = 1.08
 """Growth per second, before the uplink was ever full and after."""
-HOLD_S = 20.0
+HOLD_S = 60.0
 """How long the uplink is believed before it is probed again."""
+SPARE = 0.1
+"""Part of the uplink that history leaves free beside live data."""
 BURST_S = 0.25
 QUEUE_S = 0.3
 """History under way, beyond what a round trip takes anyway: nothing live waits for much more."""
@@ -168,13 +172,18 @@ class Pace:
     def _is_full(self) -> bool:
         low_s = self._live.low_s
         if low_s is not None:
-            full = low_s > self._live.base_s + DELAY_S
+            full = low_s > self._live.base_s + self._tolerated_s(self._live)
             if not full:
                 self._full_in_a_row = 0
             return full
         # Nothing live to judge by; history waits behind itself as far as it is allowed to.
         low_s = self._history.low_s
-        return low_s is not None and low_s > self._history.base_s + QUEUE_S + DELAY_S
+        if low_s is None:
+            return False
+        return low_s > self._history.base_s + QUEUE_S + self._tolerated_s(self._history)
+
+    def _tolerated_s(self, trips: RoundTrips) -> float:
+        return DELAY_S + min(trips.base_s, REPEAT_LIMIT_S)
 
     def _slow_down(self, now: float) -> None:
         """Give history its share of what came through, unless it had no part in it."""
@@ -182,7 +191,7 @@ class Pace:
             return
         uplink = self.acknowledged_bytes_s
         live = sum(live for live, _ in self._rates) / len(self._rates)
-        share = max(FLOOR * uplink, min(self._share * uplink, uplink - live))
+        share = max(FLOOR * uplink, min(self._share * uplink, (1 - SPARE) * uplink - live))
         self.full_uplink_bytes_s = uplink
         self.rate_bytes_s = max(SLOWEST_BYTES_S, min(self.rate_bytes_s, share))
         self._credit = min(self._credit, 0.0)

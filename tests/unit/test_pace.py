@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 
 import pytest
@@ -12,17 +13,25 @@ from agent.telemetry.pace import DELAY_S, FLOOR, SLOWEST_BYTES_S, Pace
 from tests.fakes import FakeClock
 
 STEP_S = 0.01
+SEGMENT_BYTES = 1448
 
 
 class Pipe:
-    """A link of a certain width: what is sent waits its turn, then travels."""
+    """A link of a certain width: what is sent waits its turn, then travels.
 
-    def __init__(self, bytes_s: float, round_trip_s: float, *, share: float = 0.5) -> None:
+    Of `loss` of the segments the next copy arrives, with all behind it.
+    """
+
+    def __init__(
+        self, bytes_s: float, round_trip_s: float, *, share: float = 0.5, loss: float = 0.0
+    ) -> None:
         self.clock = FakeClock()
         self.pace = Pace(self.clock.monotonic, share)
         self.bytes_s = bytes_s
         self.round_trip_s = round_trip_s
-        self._free_at = 0.0
+        self._free_at = self._in_order_at = 0.0
+        self._loss = loss
+        self._rng = random.Random(1)
         self._under_way: deque[tuple[float, float, int, bool]] = deque()
         self.live_waits: list[float] = []
         self.history_bytes = 0
@@ -30,7 +39,11 @@ class Pipe:
     def _send(self, size: int, *, history: bool) -> None:
         now = self.clock.monotonic()
         self._free_at = max(self._free_at, now) + size / self.bytes_s
-        self._under_way.append((self._free_at + self.round_trip_s, now, size, history))
+        at = self._free_at + self.round_trip_s
+        if any(self._rng.random() < self._loss for _ in range(0, size, SEGMENT_BYTES)):
+            at += self._rng.uniform(0.2, 0.4)
+        self._in_order_at = max(self._in_order_at, at)
+        self._under_way.append((self._in_order_at, now, size, history))
 
     def run(
         self, seconds: float, *, live_bytes_s: float = 50_000, frame_bytes: int = 20_000
@@ -78,6 +91,25 @@ def test_a_narrow_link_is_shared_and_live_data_stay_quick() -> None:
     waits = sorted(pipe.live_waits)
     assert waits[int(0.99 * len(waits))] < 0.2 + 0.6
     assert waits[len(waits) // 2] < 0.2 + DELAY_S
+
+
+def test_lost_packets_are_not_taken_for_a_full_link() -> None:
+    pipe = Pipe(625_000, 0.2, loss=0.02)
+    pipe.run(20)
+    pipe.history_bytes = 0
+    pipe.live_waits.clear()
+    pipe.run(300, live_bytes_s=27_000, frame_bytes=13_000)
+    assert pipe.history_bytes / 300 > 0.45 * 625_000
+    waits = sorted(pipe.live_waits)
+    assert waits[int(0.99 * len(waits))] < 0.2 + 1.3
+
+
+def test_the_share_is_kept_but_for_looking_whether_the_link_has_become_wider() -> None:
+    pipe = Pipe(625_000, 0.05)
+    pipe.run(60)
+    pipe.history_bytes = 0
+    pipe.run(600)
+    assert 0.4 < pipe.history_bytes / 600 / 625_000 < 0.6
 
 
 def test_what_the_full_link_carried_is_measured() -> None:
