@@ -16,9 +16,11 @@ from tests.benchmarks import (
     drain,
     encoding,
     exchanging,
+    outage,
     paging,
     shedding,
     spooling,
+    uplink,
 )
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
@@ -27,11 +29,13 @@ BENCHMARKS: dict[str, Callable[[], None]] = {
     "drain": drain.run,
     "encoding": encoding.run,
     "exchange": exchanging.run,
+    "outage": outage.run,
     "pages": paging.run,
     "poll": agent_load.run_poll,
     "load": agent_load.run_load,
     "shed": shedding.run,
     "spool": spooling.run,
+    "uplink": uplink.run,
 }
 
 

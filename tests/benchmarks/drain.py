@@ -71,7 +71,7 @@ class Site:
             on_new_chain=lambda: self.spool.roll(STREAM),
             on_lost=lambda loss: print("lost:", loss),
         )
-        self.session = _session(port, self.courier.events(), "bench")
+        self.session = session_to(port, self.courier.events(), "bench")
         self.courier.session = self.session
         self._seq = 0
 
@@ -89,7 +89,7 @@ class Site:
 
     @contextlib.asynccontextmanager
     async def delivering(self) -> AsyncIterator[None]:
-        async with _tasks(self.session.run(), self.courier.run()):
+        async with together(self.session.run(), self.courier.run()):
             while not self.session.connected:
                 await asyncio.sleep(0.01)
             yield
@@ -111,11 +111,11 @@ async def _drain(directory: Path, port: int) -> None:
     def seen(message: Message) -> None:
         lateness_s.append(time.monotonic() - float(message.payload[:20]))
 
-    watcher = _session(port, Events(on_message=seen), "watcher")
+    watcher = session_to(port, Events(on_message=seen), "watcher")
     watcher.subscribe([LIVE])
-    async with site.spool, _tasks(watcher.run()), site.delivering():
+    async with site.spool, together(watcher.run()), site.delivering():
         began, cpu = time.monotonic(), time.process_time()
-        async with _tasks(_live(site)):
+        async with together(_live(site)):
             await _until_drained(site)
         took_s, cpu_s = time.monotonic() - began, time.process_time() - cpu
     lateness_s.sort()
@@ -178,13 +178,13 @@ async def _live_json(directory: Path, port: int) -> None:
     )
 
 
-def _session(port: int, events: Events, client_id: str) -> Session:
+def session_to(port: int, events: Events, client_id: str) -> Session:
     settings = SessionSettings(mqtt=Mqtt(port=port), client_id=client_id, clean=True)
     return Session(settings, events, clock=SystemClock(), rng=random.Random(1))
 
 
 @contextlib.asynccontextmanager
-async def _tasks(*work: object) -> AsyncIterator[None]:
+async def together(*work: object) -> AsyncIterator[None]:
     tasks = [asyncio.ensure_future(one) for one in work]  # type: ignore[call-overload]
     try:
         yield
