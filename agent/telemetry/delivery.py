@@ -174,11 +174,9 @@ class Delivery:
         self._tell("telemetry.gap", f"{loss.lost} lost of {loss.stream}: {loss.reason}", details)
 
     def _trouble(self, words: str) -> None:
-        log.error("the spool cannot be written: %s", words)
         self._tell("spool.trouble", words, {})
 
     def _recovered(self) -> None:
-        log.warning("the spool can be written again")
         self._tell("spool.recovered", "it can be written again", {})
 
     def _tell(self, name: str, message: str, details: dict[str, Any]) -> None:
