@@ -48,6 +48,8 @@ class Writer:
         self.trouble: str | None = None
         self._trouble_since = 0.0
         self._reserved_bytes = 0
+        self._writing_bytes = 0
+        """What the batch that is under way adds to the files."""
         self.written_bytes = 0
         self.waiting_bytes = 0
         self._unfinished: dict[str, Segment] = {}
@@ -68,7 +70,8 @@ class Writer:
     def has_room(self, size: int) -> bool:
         """True where so much more stays within the bound, also before what is to go has gone."""
         going_bytes = sum(removal.size for removal in self._removals)
-        return self.used_bytes + going_bytes + size <= self._limit_bytes
+        coming_bytes = self._writing_bytes + size
+        return self.used_bytes + going_bytes + coming_bytes <= self._limit_bytes
 
     def reserve(self, size: int) -> None:
         """Keep room for a segment that is made to replace another."""
@@ -153,6 +156,7 @@ class Writer:
                 self._rest.set()
             return
         self._busy = True
+        self._writing_bytes = _size([job for job in jobs if isinstance(job, Write)])
         self._rest.clear()
         work = asyncio.get_running_loop().run_in_executor(self.thread, self._disk.perform, jobs)
         work.add_done_callback(lambda ended: self._ended(jobs, ended))
@@ -192,6 +196,7 @@ class Writer:
 
     def _ended(self, jobs: list[Job], ended: asyncio.Future[tuple[int, Exception | None]]) -> None:
         self._busy = False
+        self._writing_bytes = 0
         done, error = ended.result()
         for job in jobs[:done]:
             if isinstance(job, Write):
