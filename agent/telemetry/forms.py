@@ -6,6 +6,7 @@ messages would have been.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -111,6 +112,13 @@ class Json:
         return topic
 
 
+class _Own(threading.local):
+    """A compressor for each thread: two at once in one of them end the process."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=BATCH_LEVEL)
+
+
 class JsonBatch:
     """Up to 500 readings as JSON lines, compressed."""
 
@@ -120,7 +128,7 @@ class JsonBatch:
     def __init__(self, topics: Topics, boot_id: str) -> None:
         self._topics = topics
         self._lines = Lines(topics.node, boot_id)
-        self._compressor = zstandard.ZstdCompressor(level=BATCH_LEVEL)
+        self._own = _Own()
 
     def live(self, readings: Sequence[Reading], seq: int, frame: bytes) -> list[Message]:
         """A message for each 500 readings."""
@@ -138,7 +146,7 @@ class JsonBatch:
         messages = []
         for begin in range(0, len(lines), BATCH_LIMIT):
             batch = lines[begin : begin + BATCH_LIMIT]
-            payload = self._compressor.compress(b"\n".join([*batch, b""]))
+            payload = self._own.compressor.compress(b"\n".join([*batch, b""]))
             messages.append(Message(topic, payload, numbers[begin], len(batch)))
         return messages
 

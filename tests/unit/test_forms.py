@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import msgspec
@@ -108,3 +110,23 @@ def test_a_receiver_tells_the_batch_encodings_apart() -> None:
         for row, said in zip(rows, expected, strict=True):
             assert said["boards"][0].items() <= row["boards"][0].items()
             assert {name for name, value in row.items() if value not in (None, [])} == set(said)
+
+
+def test_live_and_history_are_written_at_once_in_two_threads() -> None:
+    made, encoder = form("json-batch")
+    readings = polls(300)
+    frame = encoder.encode(readings, 1)
+    over = threading.Event()
+
+    def tell_history() -> int:
+        told = 0
+        while not over.is_set():
+            told += len(made.history(frame, ChainDecoder(), 1, len(readings)))
+        return told
+
+    with ThreadPoolExecutor(1) as thread:
+        history = thread.submit(tell_history)
+        live = [made.live(readings, 1, b"")[0].payload for _ in range(100)]
+        over.set()
+        assert history.result() > 0
+    assert len(set(live)) == 1
