@@ -85,11 +85,11 @@ class Scenario:
 COMPACT_10 = Scenario(name="compact, every 10 s", every_s=10, wire_bytes=8.9, spool_bytes=8.9)
 COMPACT_60 = Scenario(name="compact, every 60 s", every_s=60, wire_bytes=17, spool_bytes=17)
 BATCH_10 = Scenario(
-    name="json-batch, every 10 s", every_s=10, wire_bytes=119, spool_bytes=75, parts=3
+    name="json-batch, every 10 s", every_s=10, wire_bytes=119, spool_bytes=32, parts=3
 )
-BATCH_60 = Scenario(name="json-batch, every 60 s", every_s=60, wire_bytes=129, spool_bytes=85)
-JSON_60 = Scenario(name="json, every 60 s", every_s=60, wire_bytes=1422, spool_bytes=85, parts=250)
-JSON_10 = Scenario(name="json, every 10 s", every_s=10, wire_bytes=1450, spool_bytes=75, parts=1500)
+BATCH_60 = Scenario(name="json-batch, every 60 s", every_s=60, wire_bytes=129, spool_bytes=40)
+JSON_60 = Scenario(name="json, every 60 s", every_s=60, wire_bytes=1422, spool_bytes=40, parts=250)
+JSON_10 = Scenario(name="json, every 10 s", every_s=10, wire_bytes=1450, spool_bytes=32, parts=1500)
 OLD_TCP_BIT_S = 8 * MATHIS * SEGMENT_BYTES / (2 * BAD_UPLINK.latency_s) / BAD_UPLINK.loss**0.5
 OLD_TCP = replace(BAD_UPLINK, rate_bit_s=OLD_TCP_BIT_S, loss=0.0)
 SCENARIOS = [
