@@ -79,7 +79,7 @@ class Delivery:
             boot_id=boot_id,
             monotonic=clock.monotonic,
             on_new_chain=self._new_chain,
-            on_lost=self._lost,
+            on_lost=self._given_up,
         )
         self.gatherer = Gatherer(
             self.spool,
@@ -158,6 +158,11 @@ class Delivery:
         self.gatherer.new_chain()
 
     # --- what is told ------------------------------------------------------------------
+
+    def _given_up(self, loss: Loss) -> None:
+        """Whoever missed a frame of a chain cannot decode what follows it: begin another one."""
+        self._new_chain()
+        self._lost(loss)
 
     def _lost(self, loss: Loss | SpoolLoss) -> None:
         """A gap record: which numbers nobody will get."""

@@ -23,8 +23,9 @@ READINGS = "telemetry"
 EVENTS = "event"
 GATHER_S = 0.4
 """At most a second is at risk where the power fails: this, and the time that the disk takes."""
-FRAME_LIMIT = 2000
-"""Readings of a frame; it must be small for a disk and a broker."""
+FRAME_LIMIT = 500
+"""Readings of a frame; with every value of every device in it, it has 70 kB, and there are brokers
+that take no more than 128."""
 
 
 class Keeper(Protocol):
