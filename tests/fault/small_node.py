@@ -1,4 +1,4 @@
-"""`stoker` with little memory and small gigabytes: what takes hours is seen within seconds.
+"""`stoker` with little memory and patience and small gigabytes: hours pass within seconds.
 
 Everything else is as it is. A test puts this file in the place of `harness.STOKER`.
 """
@@ -10,14 +10,15 @@ import sys
 
 from agent.__main__ import main
 from agent.store.spool import Spool
-from agent.telemetry import delivery
+from agent.telemetry import delivery, thinner
 
 MEMORY_BYTES = 60_000
-GB = 30_000_000
-"""`spool_limit_gb = 0.01` are 300 kB of these. The variable SMALL_GB has another number."""
+GB = 20_000_000
+"""`spool_limit_gb = 0.01` are 200 kB of these. The variable SMALL_GB has another number."""
 
 if __name__ == "__main__":
     assert Spool.__init__.__kwdefaults__ is not None
-    Spool.__init__.__kwdefaults__["memory_bytes"] = MEMORY_BYTES
+    Spool.__init__.__kwdefaults__.update(memory_bytes=MEMORY_BYTES, retry_s=1.0)
+    thinner.LOOK_S = 0.05
     delivery.GB = int(os.environ.get("SMALL_GB", GB))
     sys.exit(main())

@@ -18,8 +18,8 @@ from tests.fault.whole_node import Whole, configured, whole
 from tests.harness import wait_until
 from tests.ledger import seconds
 
-COUNT = 40
-FAST = {"interval_s": 0.25, "deadline_s": 0.2}
+COUNT = 80
+FAST = {"interval_s": 0.5, "deadline_s": 0.45}
 """Some 160 readings a second."""
 KEEPALIVE_S = 5.0
 STOP_S = 5.0
@@ -55,8 +55,6 @@ def strike(site: Whole, what: str, deaf_port: int) -> None:
         wait_until(lambda: all(site.connected()), 10, "connected to one that is deaf")
     elif what == "slow":
         site.proxy.shape = SLOW
-    elif what == "away":
-        site.proxy.break_link()
 
 
 def heal(site: Whole) -> None:
@@ -69,56 +67,70 @@ def heal(site: Whole) -> None:
 
 @pytest.mark.timeout(120)
 def test_a_stop_is_quick_and_loses_nothing(tmp_path: Path) -> None:
-    rounds = (("well", 20), ("frozen", 1), ("frozen", 20), ("deaf", 20), ("slow", 20), ("away", 20))
+    rounds = (("frozen", 1), ("deaf", 20), ("slow", 20))
     with (
-        whole(tmp_path, network=72, count=COUNT, **FAST) as site,
+        whole(tmp_path, network=72, count=COUNT, mqtt="inflight = 1", **FAST) as site,
         played(never_acknowledges) as deaf,
     ):
         for what, inflight in rounds:
-            text = site.node.config.read_text()
-            site.node.config.write_text(configured(text, "mqtt", f"inflight = {inflight}"))
-            site.stop()
-            site.starts()
-            site.receives(2 * COUNT)
+            site.receives(COUNT)
             strike(site, what, deaf)
+            site.fills_its_window(inflight)
             site.goes_on_polling()
-            if what not in {"well", "away"}:
-                assert site.telemetry()["uplink"]["under_way"] == inflight
             took_s = site.stop()
-            print(what, inflight, f"{took_s:.2f} s")
+            print(f"{what}, window of {inflight}: {took_s:.2f} s")
             assert took_s < STOP_S
             heal(site)
-            site.node.start()
-        ledger = site.ends()
+            text = site.node.config.read_text()
+            site.node.config.write_text(configured(text, "mqtt", "inflight = 20"))
+            site.starts()
+        ledger = site.ends()  # once more, and all is well
         verdict = site.verdict()
-    print(verdict.owed, verdict.received, ledger.repeats)
-    assert verdict.owed > 20 * COUNT
+    print(f"{verdict.owed} owed, {verdict.received} received, {ledger.repeats} repeats")
+    assert verdict.owed > 10 * COUNT
     assert not ledger.gaps
     assert not verdict.faults, verdict.faults[:10]
 
 
-@pytest.mark.timeout(90)
-def test_a_frozen_broker_is_noticed_and_gets_what_it_missed(tmp_path: Path) -> None:
-    with whole(tmp_path, network=73, count=COUNT, **FAST) as site:
-        site.receives(2 * COUNT)
+@pytest.mark.timeout(120)
+def test_a_frozen_broker_is_noticed_and_its_backlog_delays_no_statement(tmp_path: Path) -> None:
+    often = "summary_interval_s = 0.5"
+    with whole(tmp_path, network=73, count=COUNT, telemetry=often, **FAST) as site:
+        site.receives(COUNT)
         site.broker.freeze()
         frozen_at = time.monotonic()
         wait_until(lambda: not any(site.connected()), 2 * KEEPALIVE_S + 1, "noticed")
         print(f"noticed after {time.monotonic() - frozen_at:.2f} s")
-        site.goes_on_polling()
+        assert site.backlog() > 15 * COUNT
+        site.proxy.shape = TIGHT
         site.broker.thaw()
+        late_s = lateness_of_summaries(site)
+        print(f"summaries came after {[round(each, 2) for each in late_s]} s")
+        assert len(late_s) >= 4
+        assert max(late_s) < 1.0
         ledger = site.ends()
         verdict = site.verdict()
-    assert verdict.owed > 20 * COUNT
+    assert verdict.owed > 10 * COUNT
     assert not ledger.gaps
     assert not verdict.faults, verdict.faults[:10]
+
+
+def lateness_of_summaries(site: Whole) -> list[float]:
+    """How long each was on its way, while half of a backlog drained beside them."""
+    wait_until(lambda: all(site.connected()), 10, "connected")
+    since, before = time.time() + 0.5, site.backlog()
+    wait_until(lambda: site.backlog() < before / 2, 30, "half of it to be gone")
+    until = time.time()
+    assert site.backlog() > 3 * COUNT
+    said = [(came, seconds(each["at"])) for came, each in list(site.consumer.summaries)]
+    return [came - at for came, at in said if since < came < until]
 
 
 @pytest.mark.timeout(90)
 def test_half_written_tails_are_cut_and_told(tmp_path: Path) -> None:
     with whole(tmp_path, network=74, count=COUNT, **FAST) as site:
         torn: dict[str, int] = {}
-        for tail in (os.urandom(999), b"\xf5SR\n" + bytes(200), b"\xf5"):
+        for tail in (os.urandom(999), b"\xf5SR\n" + bytes(200)):
             site.receives(COUNT)
             site.proxy.break_link()
             site.goes_on_polling()
@@ -135,27 +147,3 @@ def test_half_written_tails_are_cut_and_told(tmp_path: Path) -> None:
         told = [event["details"] for event in site.consumer.told("telemetry.ended")]
     assert {each["boot_id"]: each["torn_bytes"] for each in told if each["torn_bytes"]} == torn
     assert not verdict.faults, verdict.faults[:10]
-
-
-@pytest.mark.timeout(90)
-def test_a_backlog_delays_no_statement(tmp_path: Path) -> None:
-    often = "summary_interval_s = 0.5"
-    with whole(tmp_path, network=75, count=COUNT, telemetry=often, **FAST) as site:
-        site.receives(COUNT)
-        site.proxy.break_link()
-        wait_until(lambda: site.backlog() > 40 * COUNT, 20, "a backlog")
-        site.proxy.shape = TIGHT
-        site.proxy.heal()
-        wait_until(lambda: all(site.connected()), 10, "connected")
-        since, before = time.time() + 0.5, site.backlog()
-        wait_until(lambda: site.backlog() < before / 2, 30, "half of it to be gone")
-        until = time.time()
-        assert site.backlog() > 5 * COUNT
-        late_s = [
-            came - seconds(said["at"])
-            for came, said in list(site.consumer.summaries)
-            if since < came < until
-        ]
-    print(f"{until - since:.1f} s: {[round(each, 2) for each in late_s]}")
-    assert len(late_s) >= 4
-    assert max(late_s) < 1.0

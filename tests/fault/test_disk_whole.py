@@ -22,7 +22,7 @@ from tests.fault.whole_node import Whole, whole
 from tests.harness import wait_until
 
 COUNT = 40
-FAST = {"interval_s": 0.25, "deadline_s": 0.2}
+FAST = {"interval_s": 0.5, "deadline_s": 0.45}
 MIX = "Antminer S21=1,Whatsminer M30S+ VE40=1"
 """One of these keeps a copy of its configuration on our disk before it is told to sleep."""
 FIRST = "127.76.0.1"
@@ -85,14 +85,25 @@ def told(site: Whole, name: str) -> list[dict[str, Any]]:
     return wait_until(lambda: site.consumer.told(name), 15, name)
 
 
+def in_trouble(site: Whole) -> None:
+    """The status says so; what is delivered may make room for a moment."""
+    wait_until(lambda: site.telemetry()["spool"]["trouble"], 10, "trouble")
+
+
+def is_well(site: Whole) -> None:
+    """Trouble is over, and that is told."""
+    wait_until(lambda: not site.telemetry()["spool"]["trouble"], 10, "no trouble")
+    told(site, "spool.recovered")
+
+
 def goes_on(site: Whole) -> None:
     """Measuring, publishing and obeying, while the disk takes nothing."""
     assert told(site, "spool.trouble")[0]["message"]
-    assert site.telemetry()["spool"]["trouble"]
+    in_trouble(site)
     site.receives(3 * COUNT)
     assert counted(site.node.act("all", "mining.pause")) == {"verified": COUNT}
     assert counted(site.node.act("all", "mining.resume")) == {"verified": COUNT}
-    assert site.telemetry()["spool"]["trouble"]
+    in_trouble(site)
     assert not site.telemetry()["spool"]["lost"]  # the broker has it all
 
 
@@ -104,13 +115,12 @@ def loses(site: Whole) -> None:
     wait_until(lambda: all(site.connected()), 10, "connected")
     gaps = told(site, "telemetry.gap")
     assert {gap["details"]["reason"] for gap in gaps} == {"disk"}
-    assert site.telemetry()["spool"]["trouble"]
+    in_trouble(site)
 
 
 def recovers(site: Whole) -> None:
     """The disk can be written again: all is delivered, and what is missing is what was told."""
-    told(site, "spool.recovered")
-    assert site.telemetry()["spool"]["trouble"] is None
+    is_well(site)
     site.drains()
     lost = site.telemetry()["spool"]["lost"]["disk"]
     gaps = set(site.ends().gaps)
@@ -133,11 +143,10 @@ def test_a_full_disk(small_disk: Path, site: Whole) -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("end", ["stop", "kill"])
-def test_a_start_on_a_full_disk(small_disk: Path, site: Whole, end: str) -> None:
+def test_a_start_on_a_full_disk(small_disk: Path, site: Whole) -> None:
     """What was locked is locked, everything else works; what waited is written when it can be."""
     client.ask(site.node.socket, op="lock", target=FIRST, reason="fans, Ana")
-    getattr(site, end)()
+    site.stop()
     fill(small_disk)
     epochs = []
     for _ in range(2):
@@ -150,7 +159,7 @@ def test_a_start_on_a_full_disk(small_disk: Path, site: Whole, end: str) -> None
         assert "fans, Ana" in next(each["words"] for each in results if each["address"] == FIRST)
         with suppress(FileNotFoundError):
             (small_disk / "somebody's").unlink()
-        wait_until(lambda: site.telemetry()["spool"]["trouble"] is None, 15, "recovered")
+        is_well(site)
         time.sleep(1.5)  # the state is written every second
         site.stop()
     assert epochs == [2, 3]
@@ -164,6 +173,7 @@ def test_a_start_on_a_full_disk(small_disk: Path, site: Whole, end: str) -> None
 def test_a_disk_that_fails(site: Whole) -> None:
     limit_files(site, 0)
     goes_on(site)
-    loses(site)
     limit_files(site, resource.RLIM_INFINITY)
-    recovers(site)
+    is_well(site)
+    assert not site.ends().gaps
+    assert not site.missing("telemetry")

@@ -109,6 +109,10 @@ class Whole:
     def _polls(self) -> int:
         return int(self.node.status()["polls"]["outcomes"].get("ok", 0))
 
+    def fills_its_window(self, inflight: int) -> None:
+        """Wait until as many messages are under way as may be."""
+        wait_until(lambda: self.telemetry()["uplink"]["under_way"] == inflight, 10, "a full window")
+
     def stop(self) -> float:
         """SIGTERM; how many seconds the end took. All that was read before it is owed."""
         assert self.node.process

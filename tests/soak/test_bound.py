@@ -20,8 +20,9 @@ def test_readings_are_thinned_twice_within_the_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(harness, "STOKER", SMALL_NODE)
-    found = outage(tmp_path, network=78, count=250, until="hourly", timeout_s=1500)
+    found = outage(tmp_path, network=78, count=250, interval_s=0.5, until="hourly", timeout_s=1500)
     assert 0.8 * GB / 100 < found.most_bytes <= GB / 100
     assert found.told["thinned"] > 1000
     assert found.missing <= found.told.total()
+    assert not found.unnamed, found.unnamed[:10]
     assert not found.faults, found.faults[:10]
