@@ -146,6 +146,8 @@ class Whole:
     def ends(self) -> Ledger:
         """Deliver what is there, stop, and wait until the consumer has it all."""
         self.drains()
+        self.receives(1)
+        time.sleep(0.35)  # readings go out in bunches: let the next one be nearly full
         self.stop()
         self.consumer.until_quiet(0.5, 20.0)
         assert not self.consumer.problems, self.consumer.problems[:3]

@@ -436,6 +436,35 @@ async def test_a_replacement_survives_and_the_old_one_is_gone(path):
         assert second.first_seq == 41
 
 
+async def test_what_is_just_being_written_takes_room_from_a_replacement(path, monkeypatch):
+    async with opened(path) as spool:
+        await fill(spool, 1)
+        spool.roll("telemetry")
+        await spool.flush()
+        (old,) = spool.segments("telemetry")
+        writing, go_on, real = threading.Event(), threading.Event(), os.fdatasync
+
+        def slow(fd: int) -> None:
+            writing.set()
+            assert go_on.wait(10)
+            real(fd)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", slow)
+            size = (LIMIT - spool.stats().bytes) // 2
+            later = Frames(spool)
+            later.seq = 41
+            later.append(size)
+            assert await asyncio.to_thread(writing.wait, 10)
+            thin = [(Head(4, 38, 7, 1.0, 2.0), bytes(size))]
+            replacing = asyncio.create_task(spool.replace(old.id, Tier.FIVE_MINUTES, thin))
+            await asyncio.sleep(0)
+            go_on.set()
+            assert not await replacing
+        await spool.flush()
+        assert spool.stats().bytes <= LIMIT
+
+
 async def test_an_old_one_beside_its_replacement_is_deleted_at_the_start(path):
     async with opened(path) as spool:
         await fill(spool, 1)
