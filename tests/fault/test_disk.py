@@ -206,7 +206,7 @@ async def test_what_went_live_meanwhile_is_not_lost(small_disk):
         for _ in range(50):
             frames.append()
             settle_all(spool)
-            await asyncio.sleep(0)
+            await spool.flush()
         await owner.until(lambda: bool(owner.troubles))
         assert spool.stats().backlog_readings == 0
     assert owner.lost == []
