@@ -43,6 +43,7 @@ from agent.telemetry.outbox import Outbox
 from agent.telemetry.publisher import Publisher
 from agent.telemetry.statements import Boot, Statements
 from drivers.api import Endpoint, Memory
+from drivers.model import Reading
 from drivers.probe import Finding
 from drivers.registry import DRIVERS, create
 
@@ -219,7 +220,7 @@ class Agent:
 
     def _build_local(self) -> None:
         self.watchers = Watchers()
-        self.feed.show = self.watchers.show
+        self.feed.show = self._show
         desk = Desk(self.control)
         self.local = ControlServer(
             Path(self.config.node.control_socket),
@@ -273,6 +274,10 @@ class Agent:
             log.warning("stopped with sessions still open at some devices")
 
     # --- small bridges between the parts -----------------------------------------------
+
+    def _show(self, reading: Reading) -> None:
+        if self.watchers:  # else nobody needs the JSON
+            self.watchers.show(msgspec.json.encode(reading))
 
     def _pump(self) -> None:
         self.publisher.pump_soon()

@@ -36,6 +36,10 @@ class Watchers:
         self._queues: dict[int, deque[bytes]] = {}
         self._news = asyncio.Event()
 
+    def __len__(self) -> int:
+        """How many watch now."""
+        return len(self._queues)
+
     def show(self, message: bytes) -> None:
         """Show a message to every watcher."""
         if self._queues:

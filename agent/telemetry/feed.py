@@ -27,21 +27,18 @@ class Feed:
         self._boards: dict[str, Traits] = {}
         self.rollup = Rollup()
         self.pages = InventoryPages()
-        self.show: Callable[[bytes], None] | None = None
-        """Called with every reading as JSON; None while nobody watches."""
-        self.readings = 0
+        self.show: Callable[[Reading], None] = lambda _reading: None
+        """Called with every reading."""
         self.event_counts: Counter[str] = Counter()
 
     def reading(self, reading: Reading) -> None:
         """Publish a reading."""
-        self.readings += 1
         if isinstance(reading, MinerReading) and not reading.missing:
             self._note_boards(reading)
         if reading.kind is not Kind.HOST:  # the host is not part of the fleet it looks after
             self.rollup.replace(reading)
         self._gatherer.reading(reading)
-        if self.show is not None:
-            self.show(msgspec.json.encode(reading))
+        self.show(reading)
 
     def _note_boards(self, reading: MinerReading) -> None:
         """Messages leave to the inventory what does not change of a board."""
