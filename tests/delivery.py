@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from agent.mqtt.events import Message as Arrived
 from agent.mqtt.events import Outcome
 from agent.mqtt.failure import Cause, LinkLost
+from agent.store.ledger import Loss
 from agent.store.segment import Head, Place, Record, Tier
 from agent.store.shelf import SegmentInfo
 from agent.telemetry.courier import Courier
 from agent.telemetry.forms import Message
 from agent.telemetry.history import Teller
 from agent.telemetry.pace import Pace
-from agent.telemetry.parcel import Loss
 from agent.telemetry.receipts import Receipts
 from tests.fakes import FakeClock
 

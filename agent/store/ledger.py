@@ -32,7 +32,8 @@ class Loss(msgspec.Struct, frozen=True):
     lost: int
     first_at: float
     last_at: float
-    reason: Reason
+    reason: str
+    """A `Reason`, or what the owner of the spool calls it."""
 
 
 def _ignore(*_: object) -> None:
@@ -126,7 +127,7 @@ class Losses:
     """Losses on their way to whoever tells them: neighbours become one, all are counted."""
 
     def __init__(self) -> None:
-        self.by_reason: dict[Reason, int] = {}
+        self.by_reason: dict[str, int] = {}
         self._waiting: list[Loss] = []
 
     def add(self, loss: Loss) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from agent.store.ledger import Losses, Reason
+from agent.store.ledger import Losses
 from agent.store.shelf import Shelf
 from agent.store.writer import Writer
 
@@ -21,7 +21,7 @@ class SpoolStats(msgspec.Struct, frozen=True):
     backlog_bytes: int
     oldest_at: dict[str, float]
     """By stream: since when about something has not been settled."""
-    lost: dict[Reason, int]
+    lost: dict[str, int]
     """Readings, since the start."""
     trouble: str | None
 

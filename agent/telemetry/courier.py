@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agent.mqtt.events import Events
 from agent.mqtt.failure import LinkLost
+from agent.store.ledger import Loss
+from agent.store.segment import Head, Place
 from agent.telemetry.cursor import Spool
 from agent.telemetry.flight import Flight
 from agent.telemetry.handover import Handover
@@ -22,7 +24,7 @@ from agent.telemetry.history import History, Teller
 from agent.telemetry.live import Lanes
 from agent.telemetry.losses import OWN_FAULT, POISON, REFUSED, Losses
 from agent.telemetry.pace import Pace
-from agent.telemetry.parcel import Head, Loss, Parcel, Place, Write
+from agent.telemetry.parcel import Parcel, Write
 from agent.telemetry.receipts import Receipts
 from agent.telemetry.refusals import Refusals
 from agent.telemetry.uplink import Link, Uplink

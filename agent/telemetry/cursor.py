@@ -5,62 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from agent.store.segment import Record
+from agent.store.shelf import SegmentInfo
 from agent.telemetry.marks import PlaceKey
-from agent.telemetry.parcel import Head
-
-
-class Segment(Protocol):
-    """A file of the spool: one chain of frames."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def boot_id(self) -> str:
-        """The run of the agent that took its readings."""
-        ...
-
-    @property
-    def epoch(self) -> int:
-        """The number of that run."""
-        ...
-
-    @property
-    def first_seq(self) -> int:
-        """The number of its first reading."""
-        ...
-
-    @property
-    def last_seq(self) -> int:
-        """The number of its last reading."""
-        ...
-
-    @property
-    def unsettled(self) -> int:
-        """How many of its frames are still to be kept."""
-        ...
-
-
-class Record(Head, Protocol):
-    """A frame as the spool gives it back."""
-
-    @property
-    def index(self) -> int:
-        """Its place in the segment."""
-        ...
-
-    @property
-    def payload(self) -> bytes:
-        """The frame."""
-        ...
 
 
 class Spool(Protocol):
     """What delivery needs of the spool."""
 
-    def segments(self, stream: str) -> Sequence[Segment]:
+    def segments(self, stream: str) -> Sequence[SegmentInfo]:
         """The segments of a stream, oldest first."""
         ...
 
@@ -101,7 +54,7 @@ class Cursor:
         self.rewinds += 1
         self._segment, self._segment_id, self._index = (-1, -1), "", 0
 
-    def find(self) -> tuple[Segment, list[int]] | None:
+    def find(self) -> tuple[SegmentInfo, list[int]] | None:
         """The next segment with frames to send, and which; None where there is none."""
         for segment in self._spool.segments(self._stream):
             key = (segment.epoch, segment.first_seq)
@@ -114,7 +67,7 @@ class Cursor:
                 return segment, wanted
         return None
 
-    def _wanted(self, segment: Segment) -> list[int]:
+    def _wanted(self, segment: SegmentInfo) -> list[int]:
         if not segment.unsettled:
             return []
         start = self._index if segment.id == self._segment_id else 0
@@ -131,7 +84,7 @@ class Cursor:
         if segment_id == self._segment_id:
             self._index = index
 
-    def skip(self, segment: Segment) -> None:
+    def skip(self, segment: SegmentInfo) -> None:
         """Nothing can be had of this segment now: the next one."""
         if segment.id == self._segment_id:
             self._segment = (segment.epoch, segment.first_seq + 1)

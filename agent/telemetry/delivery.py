@@ -19,14 +19,12 @@ from agent.fleet.events import Event
 from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
 from agent.mqtt.topics import Topics
-from agent.store.ledger import Loss as SpoolLoss
-from agent.store.ledger import SpoolEvents
+from agent.store.ledger import Loss, SpoolEvents
 from agent.store.spool import Spool
 from agent.telemetry.courier import Courier
 from agent.telemetry.forms import FORMS
 from agent.telemetry.gatherer import EVENTS, READINGS, Gatherer
 from agent.telemetry.pace import Pace
-from agent.telemetry.parcel import Loss
 from agent.telemetry.receipts import Receipts
 from agent.telemetry.telling import EventsTeller, ReadingsTeller
 from agent.telemetry.thinner import SpoolThinner
@@ -149,7 +147,7 @@ class Delivery:
             "spool": {
                 "bytes": spool.bytes,
                 "written_bytes": spool.written_bytes,
-                "lost": {str(reason): count for reason, count in spool.lost.items()},
+                "lost": spool.lost,
                 "trouble": spool.trouble,
             },
         }
@@ -164,7 +162,7 @@ class Delivery:
         self._new_chain()
         self._lost(loss)
 
-    def _lost(self, loss: Loss | SpoolLoss) -> None:
+    def _lost(self, loss: Loss) -> None:
         """A gap record: which numbers nobody will get."""
         details = {
             "boot_id": loss.boot_id,
@@ -174,7 +172,7 @@ class Delivery:
             "lost": loss.lost,
             "from": datetime.fromtimestamp(loss.first_at, UTC),
             "to": datetime.fromtimestamp(loss.last_at, UTC),
-            "reason": str(loss.reason),
+            "reason": loss.reason,
         }
         self._tell("telemetry.gap", f"{loss.lost} lost of {loss.stream}: {loss.reason}", details)
 

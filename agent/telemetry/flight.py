@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from agent.mqtt.failure import Cause
+from agent.telemetry.forms import Message
 from agent.telemetry.marks import PlaceKey
-from agent.telemetry.parcel import Note, Parcel
+from agent.telemetry.parcel import Parcel
 
 ALONE_AFTER_LOSSES = 2
 POISON_AFTER_LOSSES = 5
@@ -29,7 +30,7 @@ class Letter(NamedTuple):
     """One message under way."""
 
     parcel: Parcel
-    note: Note
+    note: Message
     size: int
     sent_at: float
 
@@ -70,7 +71,7 @@ class Flight:
         """The token of the next message; `depart` takes it up."""
         return self._token + 1
 
-    def depart(self, parcel: Parcel, note: Note) -> int:
+    def depart(self, parcel: Parcel, note: Message) -> int:
         """A message was handed over with the next token; its size."""
         self._token += 1
         size = len(note.payload) + len(note.topic)
@@ -113,7 +114,7 @@ class Flight:
         letter = next(iter((self._live or self._history).values()))
         return self.is_suspect(letter.parcel, letter.note)
 
-    def is_suspect(self, parcel: Parcel, note: Note) -> bool:
+    def is_suspect(self, parcel: Parcel, note: Message) -> bool:
         """Whether a message has to travel alone."""
         if not self._suspects:
             return False

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from agent.mqtt.events import Outcome
 from agent.telemetry.flight import Flight, Letter
+from agent.telemetry.forms import Message
 from agent.telemetry.history import History
 from agent.telemetry.live import Lanes
 from agent.telemetry.losses import TOO_LARGE, Losses
 from agent.telemetry.pace import Pace
-from agent.telemetry.parcel import Note, Parcel
+from agent.telemetry.parcel import Parcel
 from agent.telemetry.receipts import Receipts
 from agent.telemetry.turns import Turns
 from agent.telemetry.uplink import Link
@@ -93,7 +94,7 @@ class Handover:
             self._dismiss(parcel)
         return True
 
-    def _depart(self, parcel: Parcel, note: Note) -> None:
+    def _depart(self, parcel: Parcel, note: Message) -> None:
         if not parcel.begun:
             self._receipts.sent(parcel)
         size = self._flight.depart(parcel, note)

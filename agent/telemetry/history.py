@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.telemetry.cursor import Cursor, Record, Segment, Spool
+from agent.store.segment import Record
+from agent.store.shelf import SegmentInfo
+from agent.telemetry.cursor import Cursor, Spool
+from agent.telemetry.forms import Message
 from agent.telemetry.marks import PlaceKey
-from agent.telemetry.parcel import Note, Parcel
+from agent.telemetry.parcel import Parcel
 
 log = logging.getLogger("stoker.history")
 
@@ -26,7 +29,7 @@ RETRIES = 3
 RESCAN_S = 10.0
 """How long after the end the spool is looked through again."""
 
-Tell = Callable[[Record], Sequence[Note]]
+Tell = Callable[[Record], Sequence[Message]]
 """Makes the messages of the frames of one chain, in order from its first."""
 
 
@@ -195,13 +198,13 @@ class History:
         self._whole = False
         return False
 
-    def _find(self, cursor: Cursor) -> tuple[Segment, Sequence[int]] | None:
+    def _find(self, cursor: Cursor) -> tuple[SegmentInfo, Sequence[int]] | None:
         while (found := cursor.find()) is not None and found[0].id in self._passed_by:
             cursor.skip(found[0])
         return found
 
     async def _read(
-        self, stream: str, cursor: Cursor, segment: Segment, wanted: Sequence[int]
+        self, stream: str, cursor: Cursor, segment: SegmentInfo, wanted: Sequence[int]
     ) -> None:
         visit = self._visit(stream, segment, wanted[0])
         restarts, rewinds = self._restarts, cursor.rewinds
@@ -219,7 +222,7 @@ class History:
         if restarts == self._restarts and rewinds == cursor.rewinds:
             cursor.advance(segment.id, max(visit.index, wanted[0]))
 
-    def _visit(self, stream: str, segment: Segment, first: int) -> _Visit:
+    def _visit(self, stream: str, segment: SegmentInfo, first: int) -> _Visit:
         """The visit that reaches the first frame wanted, from the beginning where need be."""
         teller, visit = self._tellers[stream], self._visits.get(stream)
         if visit is None or visit.segment_id != segment.id or visit.index > first:
@@ -230,7 +233,7 @@ class History:
         return visit
 
     async def _take(
-        self, stream: str, segment: Segment, visit: _Visit, record: Record, chosen: set[int]
+        self, stream: str, segment: SegmentInfo, visit: _Visit, record: Record, chosen: set[int]
     ) -> None:
         """Make one frame ready, or only learn from it."""
         place = (segment.id, record.index)

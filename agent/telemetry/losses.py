@@ -6,9 +6,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from agent.store.ledger import Loss
 from agent.telemetry.flight import NoteKey
+from agent.telemetry.forms import Message
 from agent.telemetry.live import EVENT
-from agent.telemetry.parcel import Loss, Note, Parcel
+from agent.telemetry.parcel import Parcel
 
 log = logging.getLogger("stoker.courier")
 
@@ -37,14 +39,14 @@ class Losses:
         self._on_lost = on_lost
         self._given_up: dict[NoteKey, None] = {}
 
-    def remain(self, parcel: Parcel) -> list[Note]:
+    def remain(self, parcel: Parcel) -> list[Message]:
         """The messages of a frame, without those given up before; raises what writing raises."""
         notes, given_up, place = parcel.write(), self._given_up, parcel.place
         if not given_up:
             return list(notes)
         return [note for note in notes if (place, note.first_seq) not in given_up]
 
-    def lose(self, parcel: Parcel, note: Note, reason: str, detail: str = "") -> None:
+    def lose(self, parcel: Parcel, note: Message, reason: str, detail: str = "") -> None:
         """Give one message up. The first for each reason is logged loudly: there may be many."""
         parcel.lost += 1
         self._given_up[parcel.place, note.first_seq] = None

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from agent.store.segment import Record
 from agent.telemetry.compact_decoder import ChainDecoder
-from agent.telemetry.cursor import Record
 from agent.telemetry.forms import Form, Message
 from agent.telemetry.history import Tell
-from agent.telemetry.parcel import Note
 
 
 class ReadingsTeller:
@@ -24,7 +23,7 @@ class ReadingsTeller:
         """Begin a chain."""
         decoder = ChainDecoder()
 
-        def tell(record: Record) -> Sequence[Note]:
+        def tell(record: Record) -> Sequence[Message]:
             return self._form.history(record.payload, decoder, record.seq, record.count)
 
         return tell

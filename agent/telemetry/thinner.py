@@ -6,11 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from agent.store.ledger import Loss
 from agent.store.segment import Head, Record, Tier
 from agent.store.shelf import SegmentInfo
 from agent.store.spool import Spool, SpoolError
 from agent.telemetry.frame_check import BadFrame
-from agent.telemetry.parcel import Loss
 from agent.telemetry.thinning import ThinFrame, Thinner
 
 log = logging.getLogger("stoker.thinner")

@@ -22,10 +22,9 @@ from agent.config.schema import Mqtt
 from agent.mqtt.events import Events, Message
 from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
-from agent.store.segment import Head
+from agent.store.segment import Head, Record
 from agent.store.spool import Spool
 from agent.telemetry.courier import Courier
-from agent.telemetry.cursor import Record
 from agent.telemetry.forms import Message as Note
 from agent.telemetry.history import Tell
 from agent.telemetry.pace import Pace

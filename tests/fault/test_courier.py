@@ -13,14 +13,13 @@ import pytest
 from agent.clock import SystemClock
 from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
-from agent.store.segment import Head
+from agent.store.ledger import Loss
+from agent.store.segment import Head, Record
 from agent.store.spool import Spool
 from agent.telemetry.courier import Courier
-from agent.telemetry.cursor import Record
 from agent.telemetry.forms import Message
 from agent.telemetry.history import Tell
 from agent.telemetry.pace import Pace
-from agent.telemetry.parcel import Loss
 from agent.telemetry.receipts import Receipts
 from tests.broker import kept, quick, running, until, watching
 
