@@ -20,10 +20,11 @@ from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
 from agent.mqtt.topics import Topics
 from agent.store.ledger import Loss, SpoolEvents
+from agent.store.shelf import EVENT
 from agent.store.spool import Spool
 from agent.telemetry.courier import Courier
 from agent.telemetry.forms import FORMS
-from agent.telemetry.gatherer import EVENTS, READINGS, Gatherer
+from agent.telemetry.gatherer import READINGS, Gatherer
 from agent.telemetry.pace import Pace
 from agent.telemetry.receipts import Receipts
 from agent.telemetry.telling import EventsTeller, ReadingsTeller
@@ -65,13 +66,13 @@ class Delivery:
         )
         by_consumer = settings.acknowledged_by == "consumer"
         marks = {
-            stream: topics.acknowledgement(stream) for stream in (EVENTS, READINGS) if by_consumer
+            stream: topics.acknowledgement(stream) for stream in (EVENT, READINGS) if by_consumer
         }
         form = FORMS[settings.encoding](topics, boot_id)
         events = EventsTeller(topics.event)
         self.courier = Courier(
             self.spool,
-            {EVENTS: events, READINGS: ReadingsTeller(form)},
+            {EVENT: events, READINGS: ReadingsTeller(form)},
             Receipts(self.spool, boot_id, marks, clock.monotonic),
             Pace(clock.monotonic, share=settings.history_share),
             boot_id=boot_id,

@@ -16,14 +16,13 @@ import zstandard
 from agent.mqtt.topics import Topics
 from agent.telemetry.columns import sound
 from agent.telemetry.compact_decoder import ChainDecoder
+from agent.telemetry.encode import Numbering
 from agent.telemetry.lean import lean_json, lean_json_of_row
 from drivers.model import Reading
 
 BATCH_LIMIT = 500
 BATCH_LEVEL = 9
 """The least that brings half a second of a small site under 180 bytes a reading."""
-
-_json = msgspec.json.Encoder()
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -60,15 +59,12 @@ class Lines:
     """Readings as JSON objects that begin with their number in the stream."""
 
     def __init__(self, node: str, boot_id: str, stream: str = "telemetry") -> None:
-        head = _json.encode({"node": node, "boot_id": boot_id, "stream": stream})
-        self._head = head[:-1] + b',"seq":'
+        self._numbering = Numbering(stream, node, boot_id)
 
     def of(self, readings: Sequence[Reading], seq: int) -> list[bytes]:
         """A line for each, numbered from `seq` on."""
-        return [
-            b"%b%d,%b" % (self._head, number, _encoded(reading)[1:])
-            for number, reading in enumerate(readings, seq)
-        ]
+        wrap = self._numbering.wrap
+        return [wrap(_encoded(reading), number) for number, reading in enumerate(readings, seq)]
 
 
 def _encoded(reading: Reading) -> bytes:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from agent.fleet.events import Event
 from agent.store.segment import Head, Place
+from agent.store.shelf import EVENT
 from agent.telemetry.compact import ChainEncoder
 from agent.telemetry.encode import Stream
 from agent.telemetry.forms import Form, Message
@@ -20,7 +21,6 @@ from drivers.api import Clock
 from drivers.model import Reading
 
 READINGS = "telemetry"
-EVENTS = "event"
 GATHER_S = 0.4
 """At most a second is at risk where the power fails: this, and the time that the disk takes."""
 FRAME_LIMIT = 500
@@ -70,7 +70,7 @@ class Gatherer:
         self._clock = clock
         self._keyframe_interval_s = keyframe_interval_s
         self._encoder = ChainEncoder(node, boot_id, READINGS, exact=form.exact)
-        self._event_stream = Stream(EVENTS, node, boot_id)
+        self._event_stream = Stream(EVENT, node, boot_id)
         self._readings: list[Reading] = []
         self._events: list[tuple[float, bytes]] = []
         self._seq = 1
@@ -88,7 +88,7 @@ class Gatherer:
 
     def event(self, event: Event) -> None:
         """Take an event."""
-        self._events.append((event.at.timestamp(), self._event_stream.event(event)))
+        self._events.append((event.at.timestamp(), self._event_stream.record(event)))
         self._plan()
 
     def new_chain(self) -> None:
@@ -134,7 +134,7 @@ class Gatherer:
         last, count = self._event_stream.seq, len(events)
         times = [at for at, _ in events]
         head = Head(last - count + 1, last, count, min(times), max(times))
-        self._hand_on(EVENTS, head, frame, lambda: self._write_events(frame))
+        self._hand_on(EVENT, head, frame, lambda: self._write_events(frame))
 
     def _hand_on(self, stream: str, head: Head, frame: bytes, write: Write) -> None:
         place = self._keeper.append(stream, head, frame)

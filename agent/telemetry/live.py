@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from agent.store.shelf import EVENT
 from agent.telemetry.parcel import Parcel
 
-EVENT = "event"
 LIVE_S = 5.0
 """A frame that could not be handed over for so long is live no longer."""
 WAITING_LIMIT_BYTES = 64 << 20

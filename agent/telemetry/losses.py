@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from agent.store.ledger import Loss
+from agent.store.shelf import EVENT
 from agent.telemetry.flight import NoteKey
 from agent.telemetry.forms import Message
-from agent.telemetry.live import EVENT
 from agent.telemetry.parcel import Parcel
 
 log = logging.getLogger("stoker.courier")

@@ -13,9 +13,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from agent.store.shelf import EVENT
 from agent.telemetry.flight import Flight
 from agent.telemetry.history import History, Teller
-from agent.telemetry.live import EVENT, Lanes
+from agent.telemetry.live import Lanes
 from agent.telemetry.marks import PlaceKey
 from agent.telemetry.parcel import Parcel
 

@@ -36,7 +36,7 @@ def run() -> None:
         "parse stats and pools": cpu_us_per_call(
             lambda: antminer.parse(report, "asic-02:00:00:00:00:01", now)
         ),
-        "encode the reading": cpu_us_per_call(lambda: stream.reading(reading)),
+        "encode the reading": cpu_us_per_call(lambda: stream.record(reading)),
     }.items():
         print(f"{name:25} {us:7.1f} us  ({us / strict_us:.1f} x strict decoding)")
 

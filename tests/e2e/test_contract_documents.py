@@ -174,7 +174,7 @@ def test_every_decision_of_the_inventory_has_the_documented_details() -> None:
         inventory.settle(finding("127.0.0.4", 4), 8),
         inventory.settle(unknown("127.0.0.2", "M1"), 9),
     ]
-    events = [json.loads(stream.event(event)) for each in settled for event in each.events]
+    events = [json.loads(stream.record(event)) for each in settled for event in each.events]
     decided = {name for name in SCHEMAS["Event"]["x-details"] if name.startswith("device.")}
     assert {event["name"] for event in events} == decided - {
         "device.online",

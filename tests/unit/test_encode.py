@@ -25,13 +25,13 @@ READING = MinerReading(
 
 
 def test_a_reading_is_its_head_and_the_readings_own_bytes():
-    message = Stream("telemetry", "n1", "b-1").reading(READING)
+    message = Stream("telemetry", "n1", "b-1").record(READING)
     head = b'{"node":"n1","boot_id":"b-1","stream":"telemetry","seq":1,'
     assert message == head + msgspec.json.encode(READING)[1:]
 
 
 def test_it_is_json_from_which_the_same_reading_comes_back():
-    message = Stream("telemetry", "n1", "b-1").reading(READING)
+    message = Stream("telemetry", "n1", "b-1").record(READING)
     content = msgspec.json.decode(message)
     assert [content.pop(key) for key in ("node", "boot_id", "stream", "seq")] == [
         "n1",
@@ -45,11 +45,11 @@ def test_it_is_json_from_which_the_same_reading_comes_back():
 
 def test_every_stream_counts_for_itself():
     one, two = Stream("telemetry", "n1", "b"), Stream("event", "n1", "b")
-    numbers = [msgspec.json.decode(one.reading(READING))["seq"] for _ in range(12)]
+    numbers = [msgspec.json.decode(one.record(READING))["seq"] for _ in range(12)]
     assert numbers == list(range(1, 13))
     assert one.seq == 12
     event = Event(name="device.found", at=READING.taken_at, message="m", details={"a": [1, None]})
-    content = msgspec.json.decode(two.event(event))
+    content = msgspec.json.decode(two.record(event))
     assert (content["seq"], content["stream"], content["details"]) == (1, "event", {"a": [1, None]})
 
 
@@ -66,5 +66,5 @@ def test_names_are_encoded_not_pasted():
 
 def test_what_is_not_known_is_null_and_never_zero():
     bare = msgspec.structs.replace(READING, power_w=None, power_source=None, hw_errors=None)
-    content = msgspec.json.decode(Stream("telemetry", "n", "b").reading(bare))
+    content = msgspec.json.decode(Stream("telemetry", "n", "b").record(bare))
     assert (content["power_w"], content["power_source"], content["hw_errors"]) == (None,) * 3

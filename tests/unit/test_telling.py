@@ -27,7 +27,7 @@ def record(index: int, seq: int, count: int, payload: bytes) -> Record:
 def test_events_come_back_as_they_were() -> None:
     stream = Stream("event", "node", "boot")
     events = [Event(name=f"test.{n}", at=AT, message="two\nlines", details={}) for n in range(3)]
-    lines = [stream.event(event) for event in events]
+    lines = [stream.record(event) for event in events]
     told = EventsTeller("topic").begin()(record(0, 1, 3, event_frame(lines)))
     assert [note.payload for note in told] == lines
     assert [(note.topic, note.first_seq, note.count) for note in told] == [
