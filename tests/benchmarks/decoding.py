@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from agent.telemetry.encode import Stream
+from agent.telemetry.lean import lean_json
 from drivers.asic.antminer import driver as antminer
 from drivers.sim import Site
 from drivers.sim.server import respond_live
@@ -27,7 +27,6 @@ def run() -> None:
     glued = stats.replace(b"},{", b"}{")
     report = Report({"stats": decode(stats).reply, "pools": decode(pools).reply})
     reading = antminer.parse(report, "asic-02:00:00:00:00:01", now).reading
-    stream = Stream("telemetry", "node", "boot")
     strict_us = cpu_us_per_call(lambda: decode(stats))
     print(f"decode stats, strict      {strict_us:7.1f} us  ({len(stats)} bytes)")
     for name, us in {
@@ -36,7 +35,7 @@ def run() -> None:
         "parse stats and pools": cpu_us_per_call(
             lambda: antminer.parse(report, "asic-02:00:00:00:00:01", now)
         ),
-        "encode the reading": cpu_us_per_call(lambda: stream.record(reading)),
+        "encode the reading": cpu_us_per_call(lambda: lean_json(reading)),
     }.items():
         print(f"{name:25} {us:7.1f} us  ({us / strict_us:.1f} x strict decoding)")
 

@@ -16,6 +16,7 @@ import pytest
 
 from agent.store.spool import Head, Loss, Reason, Spool, SpoolEvents
 from tests.fakes import FakeClock
+from tests.fault.mounts import small_file_system
 
 MIB = 1 << 20
 WRITER = """
@@ -113,26 +114,11 @@ def settle_all(spool: Spool) -> None:
             spool.settle(segment.id, index)
 
 
-def mounted(point: Path, *options: str) -> None:
-    point.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["mount", *options, str(point)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"cannot mount: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of two MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
-    point = tmp_path / "small"
-    mounted(point, "-t", "tmpfs", "-o", "size=2m", "tmpfs")
-    try:
+    with small_file_system(tmp_path / "small", "2m") as point:
         yield point
-    finally:
-        subprocess.run(["umount", str(point)], check=True)
 
 
 async def test_a_full_disk_is_told_once_and_loses_nothing_that_memory_holds(small_disk):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sqlite3
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -18,6 +16,7 @@ import pytest
 
 from agent.local import client
 from tests import harness
+from tests.fault.mounts import small_file_system
 from tests.fault.whole_node import Whole, whole
 from tests.harness import wait_until
 
@@ -38,18 +37,8 @@ SMALL_NODE = [sys.executable, str(Path(__file__).with_name("small_node.py"))]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """The state directory on a file system of four MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount")
-    point = tmp_path / "state"
-    point.mkdir()
-    options = ("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(point))
-    done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot mount: {done.stderr.strip()}")
-    try:
+    with small_file_system(tmp_path / "state", "4m") as point:
         yield point
-    finally:
-        subprocess.run(["umount", str(point)], check=True)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from agent.store import disk as disk_module
 from agent.store.contents import Contents
 from agent.store.ledger import Settled
 from agent.store.segment import Record, SegmentHead, pack_head, pack_record
-from agent.store.shelf import Segment, Shelf
+from agent.store.shelf import Segment, SegmentInfo, Shelf
 from agent.store.spool import (
     Head,
     Loss,
@@ -365,6 +365,15 @@ async def test_a_frame_that_fits_nowhere_is_told(path, monkeypatch):
     assert [loss.lost for loss in owner.lost] == [10, 10]
 
 
+async def closed_segment(spool: Spool) -> SegmentInfo:
+    """A segment that is on disk as a whole, and may be replaced."""
+    await fill(spool, 1)
+    spool.roll("telemetry")
+    await spool.flush()
+    (segment,) = spool.segments("telemetry")
+    return segment
+
+
 async def fill(spool: Spool, segments: int) -> None:
     frames = Frames(spool)
     for _ in range(4 * segments):
@@ -438,10 +447,7 @@ async def test_a_replacement_survives_and_the_old_one_is_gone(path):
 
 async def test_what_is_just_being_written_takes_room_from_a_replacement(path, monkeypatch):
     async with opened(path) as spool:
-        await fill(spool, 1)
-        spool.roll("telemetry")
-        await spool.flush()
-        (old,) = spool.segments("telemetry")
+        old = await closed_segment(spool)
         writing, go_on, real = threading.Event(), threading.Event(), os.fdatasync
 
         def slow(fd: int) -> None:
@@ -496,10 +502,7 @@ async def test_a_crash_at_any_step_of_a_replacement_leaves_one_of_the_two(path, 
         return step
 
     async with opened(path) as spool:
-        await fill(spool, 1)
-        spool.roll("telemetry")
-        await spool.flush()
-        (old,) = spool.segments("telemetry")
+        old = await closed_segment(spool)
         with monkeypatch.context() as patch:
             patch.setattr(os, "open", watched(os.open))
             patch.setattr(os, "pwrite", watched(os.pwrite))
@@ -521,10 +524,7 @@ async def test_a_crash_at_any_step_of_a_replacement_leaves_one_of_the_two(path, 
 @pytest.mark.parametrize("call", ["fsync", "pwrite"])
 async def test_a_replacement_that_fails_changes_nothing(path, monkeypatch, call):
     async with opened(path) as spool:
-        await fill(spool, 1)
-        spool.roll("telemetry")
-        await spool.flush()
-        (old,) = spool.segments("telemetry")
+        old = await closed_segment(spool)
 
         def fails(*_: object) -> int:
             raise OSError(28, "No space left on device")
@@ -540,10 +540,7 @@ async def test_a_replacement_that_fails_changes_nothing(path, monkeypatch, call)
 
 async def test_what_is_settled_while_it_is_replaced_waits_for_that(path):
     async with opened(path) as spool:
-        await fill(spool, 1)
-        spool.roll("telemetry")
-        await spool.flush()
-        (old,) = spool.segments("telemetry")
+        old = await closed_segment(spool)
         left = [(Head(4, 38, 7, 1.0, 2.0), b"4 thin")]
         replacing = asyncio.ensure_future(spool.replace(old.id, Tier.FIVE_MINUTES, left))
         await asyncio.sleep(0)
@@ -556,10 +553,7 @@ async def test_what_is_settled_while_it_is_replaced_waits_for_that(path):
 async def test_what_is_read_while_it_is_replaced_is_not_taken_for_lost(path, monkeypatch):
     owner, loop = Owner(), asyncio.get_running_loop()
     async with opened(path, owner) as spool:
-        await fill(spool, 1)
-        spool.roll("telemetry")
-        await spool.flush()
-        (old,) = spool.segments("telemetry")
+        old = await closed_segment(spool)
         removed, go_on = asyncio.Event(), threading.Event()
         real = disk_module.Disk.replace
 
@@ -583,10 +577,7 @@ async def test_what_is_read_while_it_is_replaced_is_not_taken_for_lost(path, mon
 
 async def test_a_replacement_that_nobody_waits_for_is_still_counted(path):
     async with opened(path) as spool:
-        await fill(spool, 1)
-        spool.roll("telemetry")
-        await spool.flush()
-        (old,) = spool.segments("telemetry")
+        old = await closed_segment(spool)
         left = [(Head(4, 38, 7, 1.0, 2.0), b"4 thin")]
         replacing = asyncio.ensure_future(spool.replace(old.id, Tier.FIVE_MINUTES, left))
         await asyncio.sleep(0)
