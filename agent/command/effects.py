@@ -24,6 +24,14 @@ class Verdict(StrEnum):
     """The order could not be sent: nothing was asked of the device."""
     SUPERSEDED = "superseded"
     """Another action on the same device took its place before it was proved."""
+    CANCELLED = "cancelled"
+    """Not sent: the command was cancelled, or its rollout stopped."""
+    EXPIRED = "expired"
+    """Not sent: the command's time was over."""
+    INTERRUPTED = "interrupted"
+    """The agent ended while it was under way, and no reading shows what came of it."""
+    WOULD = "would"
+    """A dry run: it would be sent."""
 
     @property
     def good(self) -> bool:

@@ -74,6 +74,10 @@ class Topics:
         """Where this node reports what became of a command."""
         return f"{self.root}/node/{self.node}/cmd/{topic_level(command_id)}/state"
 
+    def command_results(self, command_id: str, page: int) -> str:
+        """Where this node reports what became of a command on each device."""
+        return f"{self.root}/node/{self.node}/cmd/{topic_level(command_id)}/results/{page}"
+
     def acknowledgement(self, stream: str) -> str:
         """Where a consumer says how far it has stored a stream."""
         return f"{self.root}/ack/{self.node}/{topic_level(stream)}"

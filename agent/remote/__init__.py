@@ -1,0 +1,1 @@
+"""What is ordered from afar: signed commands, from their bytes to the report of their end."""
