@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.mqtt.events import Message
 from agent.mqtt.failure import Cause
@@ -105,8 +106,10 @@ class Codec:
         )
 
     def subscribe(self, filters: Sequence[str]) -> None:
-        """Send SUBSCRIBE at QoS 1."""
-        code, mid = self._client.subscribe([(name, 1) for name in filters])
+        """Send SUBSCRIBE at QoS 1; on MQTT 5 a live message keeps its retain flag as published."""
+        # 3.1.1 clears the flag of what it passes on live: there it only marks what was stored.
+        wish: Any = SubscribeOptions(qos=1, retainAsPublished=True) if self._v5 else 1
+        code, mid = self._client.subscribe([(name, wish) for name in filters])
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS and mid is not None:
             self._filters[mid] = filters
 
