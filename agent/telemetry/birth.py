@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from agent.fleet.inventory import Device
+from agent.fleet.shares import COUNTED_PLACES, NO_TRAITS, Tally, Traits, traits
 from drivers.actions import Latency
 from drivers.capabilities import capabilities
 from drivers.model import Identity
@@ -71,6 +72,7 @@ class InventoryPages:
         self._page_of: dict[str, int] = {}
         self._changed: set[int] = set()
         self._hashes: dict[int, str] = {}
+        self._tally = Tally()
         self.version = 0
 
     def put(self, device_id: str, shown: Entry) -> None:
@@ -79,7 +81,9 @@ class InventoryPages:
         if page is None:
             page = self._page_with_room()
             self._page_of[device_id] = page
-        if self._pages[page].get(device_id) != shown:
+        before = self._pages[page].get(device_id)
+        if before != shown:
+            self._tally.change(_traits(before), _traits(shown))
             self._pages[page][device_id] = shown
             self._changed.add(page)
 
@@ -94,7 +98,7 @@ class InventoryPages:
         """Take a device out; unknown ids are no error."""
         page = self._page_of.pop(device_id, None)
         if page is not None:
-            del self._pages[page][device_id]
+            self._tally.change(_traits(self._pages[page].pop(device_id)), NO_TRAITS)
             self._changed.add(page)
 
     def _page_with_room(self) -> int:
@@ -122,7 +126,8 @@ class InventoryPages:
         return found
 
     def manifest(self) -> dict[str, Any]:
-        """Version, number of devices, and hash (SHA-256 of the payload) of every page."""
+        """Version, number of devices, hash (SHA-256 of the payload) of every page, and shares."""
+        shares = self._tally.shares()
         return {
             "version": self.version,
             "devices": len(self._page_of),
@@ -130,4 +135,13 @@ class InventoryPages:
                 {"page": number, "devices": len(page), "sha256": self._hashes.get(number)}
                 for number, page in enumerate(self._pages)
             ],
+            "counts": shares.counts,
+            "uncounted": shares.uncounted,
         }
+
+
+def _traits(shown: Entry | None) -> Traits:
+    if shown is None:
+        return NO_TRAITS
+    places = {place: getattr(shown, place) for place in COUNTED_PLACES}
+    return traits(shown.identity, shown.driver, places, shown.tags)
