@@ -50,9 +50,20 @@ class Topics:
         self.batch_history = f"{self.root}/batch/{self.node}/hist"
         self.commands = (f"{self.root}/cmd/+", f"{self.root}/node/{self.node}/cmd/+")
         """Filters of everything this node may be told to do."""
+        self.roster = (f"{self.root}/node/+/status", f"{self.root}/inventory/+")
+        """Filters of what every node of the site says of itself."""
         self.acknowledgements = f"{self.root}/ack/{self.node}/+"
         """Filter of the consumers' high-water marks."""
         self._device = f"{self.root}/device/"
+
+    def roster_place(self, topic: str) -> tuple[str, str] | None:
+        """`status` or `inventory`, and whose: where a topic is one of the roster's."""
+        match topic.removeprefix(f"{self.root}/").split("/"):
+            case ["node", node, "status"]:
+                return "status", node
+            case ["inventory", node]:
+                return "inventory", node
+        return None
 
     def telemetry(self, device_id: str) -> str:
         """Where a device's current readings go."""

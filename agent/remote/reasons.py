@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """This node's configuration lets it be done to none of the devices meant."""
     INCAPABLE = "incapable"
     """None of the devices meant can do it."""
+    RECOVERING = "recovering"
+    """An earlier change of the device was interrupted and is being put right first."""
     BUSY = "busy"
     """More commands are under way than this node takes."""
     UNKNOWN_COMMAND = "unknown_command"

@@ -1,0 +1,166 @@
+"""One command at this node: what the journal keeps of it, and where it is in its life."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import msgspec
+
+from agent.command.effects import Verdict
+from agent.remote.claims import Claims
+from agent.remote.messages import CommandState, State, Watts
+from agent.remote.reasons import Reason, Rejected
+
+_NEXT: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.REJECTED, State.ACCEPTED}),
+    State.ACCEPTED: frozenset(State) - {State.RECEIVED, State.REJECTED, State.ACCEPTED},
+    State.SCHEDULED: frozenset(State) - {State.RECEIVED, State.REJECTED, State.ACCEPTED},
+    State.EXECUTING: frozenset(State) - {State.RECEIVED, State.REJECTED, State.ACCEPTED},
+}
+LEAP = 1_000_000
+"""Of the numbers of states after a restart: the last ones may have been told and not kept."""
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What has to be known of a command after a restart."""
+
+    claims: Claims
+    digest: str
+    key: str
+    owner: str | None = None
+    site_wide: bool = False
+    received_at: float
+    expires_at: float
+    state: State = State.RECEIVED
+    seq: int = 0
+    at: float = 0.0
+    words: str = ""
+    reason: Reason | None = None
+    waiting_for: str | None = None
+    approved_by: str | None = None
+    cancelled_by: str | None = None
+    targets: int = 0
+    done: int = 0
+    verdicts: dict[str, int] = {}
+    pages: int = 0
+    watts: Watts | None = None
+    response_topic: str | None = None
+    correlation: bytes | None = None
+
+
+class Command:
+    """A record that moves on, and who waits for it."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.stop_words: str | None = None
+        """Why nothing more of it is sent, where that was decided."""
+        self.changed = asyncio.Event()
+        """Set when it was approved or stopped: whoever waits looks again."""
+
+    def __repr__(self) -> str:
+        return f"<Command {self.id}: {self.record.claims.verb}, {self.record.state}>"
+
+    @property
+    def id(self) -> str:
+        """The sender's id."""
+        return self.record.claims.jti
+
+    @property
+    def final(self) -> bool:
+        """True where nothing follows."""
+        return self.record.state.final
+
+    @property
+    def who(self) -> str:
+        """The sender, as orders and the audit name him."""
+        return f"key:{self.record.key}"
+
+    def move(self, state: State, at: float, words: str, *, waiting_for: str | None = None) -> None:
+        """Go on to a state; a step back is an error of ours."""
+        record = self.record
+        if state not in _NEXT.get(record.state, frozenset()):
+            raise ValueError(f"{self}: no way to {state}")
+        record.state, record.at, record.words = state, at, words
+        record.waiting_for = waiting_for
+        record.seq += 1
+
+    def accept(self, at: float, words: str) -> None:
+        """Take it on."""
+        self.move(State.ACCEPTED, at, words)
+
+    def progress(self, at: float) -> None:
+        """Count up for another word of the same state."""
+        self.record.at = at
+        self.record.seq += 1
+
+    def reject(self, why: Rejected, at: float) -> None:
+        """End it before it began."""
+        self.move(State.REJECTED, at, why.words)
+        self.record.reason = why.reason
+
+    def stop(self, words: str, by: str) -> None:
+        """Send nothing more of it; the first one to say so is named."""
+        if self.stop_words is None:
+            self.stop_words = words
+            self.record.cancelled_by = by
+            self.changed.set()
+
+    def approve(self, by: str) -> None:
+        """Let it go on."""
+        self.record.approved_by = by
+        self.changed.set()
+
+    def count(self, verdict: Verdict) -> None:
+        """Count a device's result."""
+        self.record.done += 1
+        verdicts = self.record.verdicts
+        verdicts[verdict] = verdicts.get(verdict, 0) + 1
+
+    def statement(self, node: str) -> CommandState:
+        """What is published of it."""
+        record = self.record
+        return CommandState(
+            id=self.id,
+            node=node,
+            state=record.state,
+            seq=record.seq,
+            at=moment(record.at),
+            digest=record.digest,
+            words=record.words,
+            reason=record.reason,
+            verb=record.claims.verb,
+            key=record.key,
+            dry_run=record.claims.dry_run,
+            waiting_for=record.waiting_for,
+            expires_at=moment(record.expires_at),
+            targets=record.targets,
+            done=record.done,
+            verdicts=dict(record.verdicts),
+            pages=record.pages,
+            watts=record.watts,
+            cancelled_by=record.cancelled_by,
+        )
+
+
+def moment(at: float) -> datetime:
+    """Seconds since 1970 as what messages show."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def outcome(verdicts: dict[str, int]) -> State:
+    """The state in which a command ends, from its devices' verdicts. Pure."""
+    counts = {Verdict(name): count for name, count in verdicts.items() if count}
+    good = sum(count for verdict, count in counts.items() if verdict.good)
+    if Verdict.INTERRUPTED in counts:
+        return State.INTERRUPTED
+    if good == sum(counts.values()):
+        return State.SUCCEEDED
+    if good:
+        return State.PARTIAL
+    if set(counts) == {Verdict.CANCELLED}:
+        return State.CANCELLED
+    if set(counts) == {Verdict.EXPIRED}:
+        return State.TIMED_OUT
+    return State.FAILED
