@@ -1,4 +1,4 @@
-"""paho, reduced to what it does best: everything of MQTT but the hot path.
+"""paho, reduced to what it does best: everything of MQTT but messages.
 
 A fresh client per connection, without thread, reconnect or keepalive of its own; it reads
 and writes the memory of a `Pipe`.
@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.mqtt.events import Message
 from agent.mqtt.failure import Cause
 from agent.mqtt.pipe import Pipe
 from agent.mqtt.settings import SessionSettings
@@ -51,7 +50,6 @@ class Listener:
 
     accepted: Callable[[Accepted], None]
     over: Callable[[Cause, str], None]
-    message: Callable[[Message], None]
     filters_refused: Callable[[Sequence[str]], None]
 
 
@@ -139,7 +137,6 @@ class Codec:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
         client.on_socket_register_write = self._on_register_write
         return client
@@ -179,19 +176,6 @@ class Codec:
             self._listener.over(cause, f"the broker says: {_said(reason, properties)}")
         else:
             self._listener.over(Cause.PROTOCOL, _said(reason, properties))
-
-    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        extra = message.properties
-        self._listener.message(
-            Message(
-                topic=message.topic,
-                payload=bytes(message.payload),
-                qos=message.qos,
-                retain=bool(message.retain),
-                response_topic=getattr(extra, "ResponseTopic", None),
-                correlation=getattr(extra, "CorrelationData", None),
-            )
-        )
 
     def _on_subscribe(
         self,

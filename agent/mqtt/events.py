@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.mqtt.acknowledgements import Acknowledgement
 from agent.mqtt.failure import Cause, LinkLost
 
 
@@ -25,7 +26,11 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that arrived."""
+    """A message that arrived.
+
+    It is acknowledged when `on_message` returns or raises, unless that has called `keep`.
+    At QoS 2 as well, it may come twice: exactly once is promised at no QoS.
+    """
 
     topic: str
     payload: bytes
@@ -33,6 +38,22 @@ class Message:
     retain: bool
     response_topic: str | None = None
     correlation: bytes | None = None
+    acknowledgement: Acknowledgement | None = field(default=None, compare=False, repr=False)
+    """The broker's due, at QoS 1 and 2; for `keep` and `acknowledge`."""
+
+    def keep(self) -> None:
+        """Leave it to `acknowledge`, which must then follow; only within `on_message`.
+
+        Until it does, the broker gets no acknowledgement of any later message either, and stops
+        to send after a few. It brings all of them again after the connection is lost.
+        """
+        if self.acknowledgement is not None:
+            self.acknowledgement.kept = True
+
+    def acknowledge(self) -> None:
+        """Tell the broker to forget it; from the event loop. Harmless when repeated or too late."""
+        if self.acknowledgement is not None:
+            self.acknowledgement.give()
 
 
 def _ignore(*_: Any) -> None:
@@ -52,6 +73,7 @@ class Events:
     on_refused: Callable[[int, int], None] = _ignore
     """The broker refuses the message with this token; the reason code (MQTT 5)."""
     on_message: Callable[[Message], None] = _ignore
+    """A message, which is acknowledged on return unless it is kept."""
 
 
 @dataclass(slots=True)

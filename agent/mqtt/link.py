@@ -14,16 +14,23 @@ from typing import Any
 
 from agent.clock import SystemClock
 from agent.mqtt.codec import Accepted, Codec, Listener
-from agent.mqtt.events import Events, Message, Outcome, Stats
+from agent.mqtt.events import Events, Outcome, Stats
 from agent.mqtt.failure import Cause, LinkLost
+from agent.mqtt.inbound import Inbound
 from agent.mqtt.pipe import Pipe
 from agent.mqtt.settings import SessionSettings, Statement
 from agent.mqtt.watch import Watch
 from agent.mqtt.wire import (
+    CONNACK,
+    DISCONNECT,
     PINGREQ_PACKET,
     PINGRESP,
     PUBACK,
+    PUBLISH,
+    PUBREL,
     REMAINING_LIMIT,
+    SUBACK,
+    MalformedPacket,
     Splitter,
     parse_puback,
     publish_head,
@@ -34,6 +41,9 @@ FIRST_MID = 1024
 LAST_MID = 65_535
 FAREWELL = -1
 """The token of the session's own last message."""
+
+_MESSAGES = frozenset({PUBLISH, PUBREL})
+_FOR_PAHO = frozenset({CONNACK, SUBACK, DISCONNECT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +86,10 @@ class Link:
         self._said: asyncio.Future[None] = loop.create_future()
         self._splitter = Splitter(settings.inbound_limit)
         self._pipe = Pipe(sock, stats, self._on_data, self._on_end)
-        listener = Listener(
-            self._on_accepted, self.fail, self._on_message, self._on_filters_refused
+        self._inbound = Inbound(
+            self._pipe, owner.events, stats, fail=self.fail, on_error=owner.on_error, v5=v5
         )
+        listener = Listener(self._on_accepted, self.fail, self._on_filters_refused)
         self._codec = Codec(self._pipe, settings, listener, v5=v5, password=password)
         self._watch = Watch(settings.mqtt.keepalive_s, self._clock.monotonic())
 
@@ -111,17 +122,25 @@ class Link:
         return Outcome.SENT
 
     def _on_data(self, data: bytes) -> None:
-        inbox = self._pipe.inbox
         try:
             for packet in self._splitter.feed(data):
                 if packet[0] == PUBACK:
                     self._acknowledge(packet)
-                elif packet[0] != PINGRESP:
-                    inbox += packet
-            if inbox:
-                self._codec.read()
+                else:
+                    self._hear(packet)
         except Exception as error:  # whatever a hostile broker makes the parsers raise
             self.fail(Cause.PROTOCOL, f"{type(error).__name__}: {error}")
+
+    def _hear(self, packet: bytes) -> None:
+        kind = packet[0] & 0xF0
+        if kind in _MESSAGES:
+            if self.up:  # not before the CONNACK, nor after something that ended the connection
+                self._inbound.hear(packet)
+        elif kind in _FOR_PAHO:
+            self._pipe.inbox += packet
+            self._codec.read()
+        elif kind != PINGRESP:  # paho would answer a PINGREQ, and a flood of them as well
+            raise MalformedPacket(f"a packet of type {kind >> 4}, which no broker sends to us")
 
     def _acknowledge(self, packet: bytes) -> None:
         mid, reason = parse_puback(packet)
@@ -181,6 +200,7 @@ class Link:
     def fail(self, cause: Cause, detail: str) -> None:
         """The connection is over, for this reason unless there was one before."""
         self.up = False
+        self._inbound.close()
         if not self.lost.done():
             lost = LinkLost(cause, detail)
             self.lost.set_result(lost)
@@ -252,15 +272,6 @@ class Link:
     def subscribe(self, filters: Sequence[str]) -> None:
         """Ask for these topics."""
         self._codec.subscribe(filters)
-
-    def _on_message(self, message: Message) -> None:
-        if not self.up:
-            return  # before the CONNACK, or after something that ended the connection
-        self._stats.received += 1
-        try:
-            self._events.on_message(message)
-        except Exception as error:  # the owner's fault must not end the session
-            self._on_error("on_message", error)
 
     def _on_filters_refused(self, filters: Sequence[str]) -> None:
         self._stats.subscriptions_refused += len(filters)

@@ -1,4 +1,4 @@
-"""The three packets of the hot path, as bytes: PUBLISH at QoS 1, PUBACK, PING.
+"""The packets of the hot path, as bytes: PUBLISH at QoS 1, its answers, PING.
 
 paho speaks the rest of MQTT. Through paho one acknowledged publish costs several times the
 CPU (figures in docs/architecture.md), since it builds a message, a condition variable, two
@@ -7,8 +7,15 @@ log records and, for the PUBACK, MQTT 5 property tables.
 
 from __future__ import annotations
 
+CONNACK = 0x20
+PUBLISH = 0x30
 PUBACK = 0x40
+PUBREC = 0x50
+PUBREL = 0x60
+PUBCOMP = 0x70
+SUBACK = 0x90
 PINGRESP = 0xD0
+DISCONNECT = 0xE0
 PINGREQ_PACKET = b"\xc0\x00"
 REMAINING_LIMIT = 268_435_455
 
@@ -43,14 +50,31 @@ def publish_head(topic: str, payload_size: int, mid: int, *, retain: bool, v5: b
     return bytes(head)
 
 
+def read_length(packet: bytes, at: int) -> tuple[int, int]:
+    """The length that stands at `at`, and where it ends."""
+    length = shift = 0
+    for end in range(at, min(at + 4, len(packet))):
+        byte = packet[end]
+        length |= (byte & 127) << shift
+        if byte < 128:
+            return length, end + 1
+        shift += 7
+    raise MalformedPacket("a length without end")
+
+
+def short_packet(kind: int, packet_id: int) -> bytes:
+    """PUBACK, PUBREC or PUBCOMP that says success."""
+    return bytes((kind, 2, packet_id >> 8, packet_id & 255))
+
+
 def parse_puback(packet: bytes) -> tuple[int, int]:
-    """Packet id and reason code (128 and above: refused; absent means success)."""
+    """Packet id and reason code (128 and above: refused; absent means success).
+
+    PUBREL is laid out alike.
+    """
     if len(packet) == 4:  # what brokers send in practice
         return packet[2] << 8 | packet[3], 0
-    start = 2
-    while packet[start - 1] & 128:
-        start += 1
-    body = packet[start:]
+    body = packet[read_length(packet, 1)[1] :]
     if len(body) < 2:
         raise MalformedPacket("PUBACK without a packet id")
     return body[0] << 8 | body[1], body[2] if len(body) > 2 else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 CONNACK_V5 = b"\x20\x03\x00\x00\x00"
@@ -40,6 +41,14 @@ class Peer:
         """Send bytes, whatever they mean."""
         self._writer.write(data)
         await self._writer.drain()
+
+    def stop_reading(self) -> None:
+        """Take nothing more, so that what the client sends is stuck with it."""
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        peer = self._writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     async def answer_pings(self) -> None:
         """Answer pings and nothing else, until the client goes."""
