@@ -1,0 +1,1 @@
+"""NVIDIA GPUs: `stoker-gpu`, the process that owns NVML, and what speaks to it."""
