@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -49,12 +50,32 @@ class Book:
         self._reporter = reporter
         self._active: dict[str, Command] = {}
         self._untold: list[str] = []
-        for entry in parts.journal.entries():
+        self._told: list[Entry] = []
+        self._news = asyncio.Event()
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Take over what an earlier run of the agent wrote down."""
+        for entry in entries:
             self.digests[entry.id] = entry.digest
             if not entry.final:
                 self._active[entry.id] = Command(_record(entry))
             elif not entry.told:
                 self._untold.append(entry.id)
+
+    async def run(self) -> None:
+        """Say what an earlier run could not; write down what the broker has. Until cancelled."""
+        for command_id in self._untold:
+            command = await self.recall(command_id)
+            if command is not None:
+                await self.tell_again(command)
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            told, self._told = self._told, []
+            try:
+                await self._journal.put(told)
+            except StoreError as error:  # it is told once more after a restart: no harm
+                log.debug("not written down as told: %s", error)
 
     def __len__(self) -> int:
         """Commands under way."""
@@ -105,16 +126,25 @@ class Book:
         self._note(command, "command.ended")
         try:
             await self._journal.flush()
-            await self._journal.put([_entry(command, b"")], {})
+            await self._journal.put([_entry(command)])
         except StoreError as error:
             log.error("the end is not written down: %s", error, extra={"command": command.id})
-        self._reporter.tell(command, lambda: self._journal.told(command.id))
+        self.tell(command)
+
+    def tell(self, command: Command) -> None:
+        """Publish the state of a command; of the last one it is noted that the broker has it."""
+        self._reporter.tell(command, lambda: self._arrived(command))
+
+    def _arrived(self, command: Command) -> None:
+        if command.final:
+            self._told.append(msgspec.structs.replace(_entry(command), told=True))
+            self._news.set()
 
     async def kept(self, command_id: str) -> Kept:
         """What was done of a command before a restart."""
         results = await self._journal.results(command_id)
         return Kept(
-            await self._journal.targets(command_id),
+            list(await self._journal.targets(command_id)),
             await self._journal.marks(command_id),
             [msgspec.json.decode(each, type=DeviceResult) for each in results],
         )
@@ -124,7 +154,7 @@ class Book:
         command = self._active.get(command_id)
         if command is not None:
             return command
-        entry = await self._journal.entry(command_id)
+        entry = await self._journal.find(command_id)
         return None if entry is None else Command(_record(entry))
 
     async def tell_again(self, command: Command) -> None:
@@ -134,15 +164,7 @@ class Book:
             for each in results:
                 self._reporter.result(command, msgspec.json.decode(each, type=DeviceResult))
             self._reporter.close_pages(command)
-        self._reporter.tell(command, lambda: self._journal.told(command.id))
-
-    async def tell_untold(self) -> None:
-        """Say again what an earlier run could not bring to the broker."""
-        untold, self._untold = self._untold, []
-        for command_id in untold:
-            command = await self.recall(command_id)
-            if command is not None:
-                await self.tell_again(command)
+        self.tell(command)
 
     def _note(self, command: Command, what: str) -> None:
         record = command.record
@@ -164,7 +186,7 @@ class Book:
         )
 
 
-def _entry(command: Command, token: bytes) -> Entry:
+def _entry(command: Command, token: bytes | None = None) -> Entry:
     record = command.record
     return Entry(
         id=command.id,
@@ -174,11 +196,10 @@ def _entry(command: Command, token: bytes) -> Entry:
         keep_until=max(record.expires_at, record.received_at) + KEPT_S,
         state=record.state,
         final=command.final,
-        told=False,
         token=token,
         record=msgspec.msgpack.encode(record),
     )
 
 
 def _record(entry: Entry) -> Record:
-    return msgspec.msgpack.decode(entry.record, type=Record)
+    return msgspec.msgpack.decode(entry.record or b"", type=Record)

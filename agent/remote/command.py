@@ -153,14 +153,12 @@ def outcome(verdicts: dict[str, int]) -> State:
     """The state in which a command ends, from its devices' verdicts. Pure."""
     counts = {Verdict(name): count for name, count in verdicts.items() if count}
     good = sum(count for verdict, count in counts.items() if verdict.good)
-    if Verdict.INTERRUPTED in counts:
-        return State.INTERRUPTED
-    if good == sum(counts.values()):
-        return State.SUCCEEDED
-    if good:
-        return State.PARTIAL
-    if set(counts) == {Verdict.CANCELLED}:
-        return State.CANCELLED
-    if set(counts) == {Verdict.EXPIRED}:
-        return State.TIMED_OUT
-    return State.FAILED
+    rules = (
+        (Verdict.WOULD in counts, State.SUCCEEDED),  # a dry run has done what it was for
+        (Verdict.INTERRUPTED in counts, State.INTERRUPTED),
+        (good == sum(counts.values()), State.SUCCEEDED),
+        (good > 0, State.PARTIAL),
+        (set(counts) == {Verdict.CANCELLED}, State.CANCELLED),
+        (set(counts) == {Verdict.EXPIRED}, State.TIMED_OUT),
+    )
+    return next((state for holds, state in rules if holds), State.FAILED)

@@ -69,7 +69,6 @@ class Inbox:
 
     async def run(self) -> None:
         """Work through what comes, until cancelled."""
-        await self._book.tell_untold()
         while True:
             if not self._waiting:
                 self._news.clear()

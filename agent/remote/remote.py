@@ -43,7 +43,11 @@ class Remote:
 
     def parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """What has to run."""
-        return [("commands", self._inbox.run()), ("lives", self._lives.run())]
+        return [
+            ("commands", self._inbox.run()),
+            ("lives", self._lives.run()),
+            ("book", self.book.run()),
+        ]
 
     @property
     def filters(self) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tests.benchmarks import (
     agent_load,
+    commanding,
     decoding,
     dialects,
     drain,
@@ -24,6 +25,7 @@ from tests.benchmarks import (
 )
 
 BENCHMARKS: dict[str, Callable[[], None]] = {
+    "command": commanding.run,
     "decode": decoding.run,
     "dialects": dialects.run,
     "drain": drain.run,
