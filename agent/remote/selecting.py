@@ -60,6 +60,4 @@ def shown(target: Target | None) -> str:
     if target is None:
         return ""
     said = msgspec.to_builtins(target)
-    return msgspec.json.encode(
-        {key: value for key, value in said.items() if value or value == 0}
-    ).decode()[:2000]
+    return msgspec.json.encode({key: value for key, value in said.items() if value}).decode()[:2000]

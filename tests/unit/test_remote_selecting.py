@@ -15,7 +15,7 @@ from drivers.probe import Finding
 from tests.fakes import FakeClock
 
 PLACES = {
-    "10.0.0.1": Location(rack="B7", building="H1", tags={"customer": "Acme"}),
+    "10.0.0.1": Location(rack="B7", building="H1", customer="Acme"),
     "10.0.0.2": Location(rack="B7", building="H2"),
     "10.0.0.3": Location(rack="b8", building="H1"),
 }
