@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from agent.config import ranges
+from agent.config.check_commands import complete_commands
 from agent.config.files import unreadable
-from agent.config.merge import Key
-from agent.config.schema import Config, Name, Section
-from agent.errors import ConfigError
+from agent.config.merge import Blame, Key
+from agent.config.schema import Config
+from agent.config.terms import Name, Section
 from drivers.registry import DRIVERS
 
 _S = TypeVar("_S", bound=Section)
@@ -21,20 +22,13 @@ _S = TypeVar("_S", bound=Section)
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 
 
-class Blame(Protocol):
-    """Makes the error about a key, naming the file that wrote it."""
-
-    def error(self, key: Key, problem: str) -> ConfigError:
-        """The error."""
-        ...
-
-
 def complete(config: Config, blame: Blame, base: Path) -> Config:
     """The configuration with absolute paths, once every rule holds; raises `ConfigError`."""
     config = _with_absolute_paths(config, base)
     for rule in _RULES:
         rule(config, blame)
-    return config
+    commands = complete_commands(config.commands, blame)
+    return msgspec.structs.replace(config, commands=commands)
 
 
 def _node_name(config: Config, blame: Blame) -> None:
@@ -168,8 +162,14 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
     locations = config.locations and _absolute(config.locations, base, "file")
     credentials = config.credentials and _absolute(config.credentials, base, "file")
     node = _absolute(config.node, base, "state_dir", "control_socket")
+    keys = tuple(_absolute(key, base, "public_key_file") for key in config.commands.key)
     return msgspec.structs.replace(
-        config, node=node, mqtt=mqtt, locations=locations, credentials=credentials
+        config,
+        node=node,
+        mqtt=mqtt,
+        locations=locations,
+        credentials=credentials,
+        commands=msgspec.structs.replace(config.commands, key=keys),
     )
 
 

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import inspect
 
 from agent.config.merge import Key, Tables
-from agent.config.schema import Config, Section
+from agent.config.schema import Config
+from agent.config.terms import Section
 
 _MOST_SHOWN = 60
 
@@ -127,6 +128,7 @@ _DESCRIBE: dict[type, Callable[[Any], str]] = {
     inspect.FloatType: _describe_number,
     inspect.StrType: _describe_text,
     inspect.LiteralType: _describe_literal,
+    inspect.EnumType: lambda info: "one of " + ", ".join(f'"{each}"' for each in info.cls),
     inspect.CustomType: lambda _: "an IPv4 address",
 }
 

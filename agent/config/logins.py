@@ -21,7 +21,8 @@ from msgspec import Meta
 from agent.config.check import CREDENTIALS
 from agent.config.files import read_text
 from agent.config.ranges import Addresses, RangeError, parse
-from agent.config.schema import Credentials, Section
+from agent.config.schema import Credentials
+from agent.config.terms import Section
 from agent.errors import ConfigError
 from drivers.api import Credential
 

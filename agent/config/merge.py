@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 from agent.errors import ConfigError
 
@@ -20,6 +20,14 @@ class Origin(NamedTuple):
 
     file: Path
     shown: str
+
+
+class Blame(Protocol):
+    """Makes the error about a key, naming the file that wrote it."""
+
+    def error(self, key: Key, problem: str) -> ConfigError:
+        """The error."""
+        ...
 
 
 class Tables:

@@ -19,7 +19,7 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from agent.config.schema import Name
+from agent.config.terms import Name
 from agent.remote.claims import Claims
 from agent.remote.reasons import Reason, Rejected
 
