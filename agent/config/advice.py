@@ -15,7 +15,12 @@ _READABLE_BY_OTHERS = 0o004
 
 def advice(config: Config) -> tuple[str, ...]:
     """Plain sentences, the key first; none where all looks well."""
-    return (*_about_ranges(config), *_about_sweep(config), *_about_secrets(config))
+    return (
+        *_about_ranges(config),
+        *_about_sweep(config),
+        *_about_secrets(config),
+        *_about_commands(config),
+    )
 
 
 def _about_ranges(config: Config) -> Iterator[str]:
@@ -51,6 +56,24 @@ def _about_secrets(config: Config) -> Iterator[str]:
     ):
         if path and Path(path).stat().st_mode & _READABLE_BY_OTHERS:
             yield f"{key}: {path} can be read by every user of this host"
+
+
+def _about_commands(config: Config) -> Iterator[str]:
+    commands = config.commands
+    if config.control.allow and not commands.key and commands.unsigned is None:
+        yield "commands.key: none is given, so devices are controlled on the spot alone"
+    for at, key in enumerate(commands.key):
+        if "*" in key.verbs and key.max_targets is None:
+            yield (
+                f"commands.key[{at}].max_targets: missing, so one command of {key.id} may reach "
+                "every device of the site"
+            )
+    if commands.unsigned:
+        yield "commands.unsigned: whoever reaches the broker may order what it allows"
+    known = {key.id for key in commands.key}
+    for at, revoked in enumerate(commands.revoked):
+        if revoked.id not in known:
+            yield f"commands.revoked[{at}].id: no key is called {revoked.id}: a slip of the pen?"
 
 
 def _interface_exists(name: str) -> bool:

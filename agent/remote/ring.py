@@ -75,6 +75,12 @@ class Ring:
         """True where commands without a signature are taken."""
         return self._unsigned is not None
 
+    def key(self, key_id: str) -> Key | None:
+        """The key of an id; None where none is called so, or it was revoked."""
+        if key_id == settings.UNSIGNED:
+            return self._unsigned
+        return None if key_id in self._revoked else self._keys.get(key_id)
+
     def verify(self, envelope: Envelope, now: datetime) -> Key:
         """Whose command it is; raises `Rejected` where it is nobody's that counts."""
         if envelope.key_id is None:
