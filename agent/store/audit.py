@@ -34,7 +34,8 @@ WAITING_BYTES = 64 * 1024 * 1024
 """What is kept in memory while the disk takes nothing."""
 CONTENT_BYTES = 4 * 1024 * 1024
 """Of what is larger only the size and the hash are written."""
-LAST_WRITE_S = 5.0
+PATIENCE_S = 5.0
+"""So long a write may take: whoever waits for it must not hang with the disk."""
 US = "stoker"
 
 
@@ -79,15 +80,14 @@ class AuditLog:
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            async with asyncio.timeout(LAST_WRITE_S):
-                await self.write()
-        except (StoreError, TimeoutError) as error:
-            log.error("the end of the audit is lost: %s", str(error) or "the disk is too slow")
+            await self.write()
+        except StoreError as error:
+            log.error("the end of the audit is lost: %s", error)
         await self._end()
 
     async def _end(self) -> None:
         with suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(LAST_WRITE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await self._run(self._files.close)
         self._thread.shutdown(wait=False)
 
@@ -129,9 +129,18 @@ class AuditLog:
             if self._following is None:
                 self._following = asyncio.create_task(self._write_after(self._writing))
                 self._following.add_done_callback(_heard)
-            await asyncio.shield(self._following)
+            await self._patiently(self._following)
         elif self._writing is not None:
-            await asyncio.shield(self._writing)
+            await self._patiently(self._writing)
+
+    async def _patiently(self, writing: asyncio.Task[None]) -> None:
+        """Wait for a write, which goes on also where nobody waits any longer."""
+        done, _ = await asyncio.wait([writing], timeout=PATIENCE_S)
+        if not done:
+            error = StoreError(f"{self._directory}: not on disk within {PATIENCE_S:g} s")
+            self._complain(error)
+            raise error
+        await writing
 
     # --- what waits ------------------------------------------------------------------------
 

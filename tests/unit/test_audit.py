@@ -7,6 +7,9 @@ import errno
 import json
 import os
 import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -56,6 +59,8 @@ class Disk:
         """Bytes that it still takes; all where None."""
         self.sync_fails = False
         self.syncs = 0
+        self._moves = threading.Event()
+        self._moves.set()
         self._write, self._fsync = os.write, os.fsync
         monkeypatch.setattr(os, "write", self.write)
         monkeypatch.setattr(os, "fsync", self.fsync)
@@ -69,7 +74,16 @@ class Disk:
         self.room -= taken
         return taken
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        self._moves.clear()
+        try:
+            yield
+        finally:
+            self._moves.set()
+
     def fsync(self, fd: int) -> None:
+        assert self._moves.wait(10)
         self.syncs += 1
         if self.sync_fails:
             raise OSError(errno.EIO, "Input/output error")
@@ -445,6 +459,24 @@ async def test_it_begins_where_the_directory_cannot_be_used_yet(tmp_path, caplog
         assert audit.head.seq == 1
     assert caplog.text.count("the audit is not written") == 1
     assert said(blocking) == ["a"]
+
+
+async def test_nobody_hangs_with_the_disk(directory, disk, monkeypatch, caplog):
+    monkeypatch.setattr(audit_module, "PATIENCE_S", 0.05)
+    async with opened(directory) as audit:
+        with disk.hanging():
+            audit.note(ME, "a", {})
+            for _ in range(2):
+                with pytest.raises(StoreError, match="not on disk within"):
+                    await audit.write()
+            audit.note(ME, "b", {})
+        async with asyncio.timeout(5):
+            while audit.head.seq < 1:
+                await asyncio.sleep(0.005)
+        await audit.write()
+    assert said(directory) == ["a", "b"]
+    assert caplog.text.count("the audit is not written") == 1
+    assert caplog.text.count("the audit is written again") == 1
 
 
 async def test_an_end_that_cannot_be_written_is_said(directory, disk, caplog):
