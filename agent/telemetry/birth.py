@@ -7,43 +7,21 @@ manifest lists the pages with their hashes: a consumer fetches what it has not.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import msgspec
 
 from agent.fleet.inventory import Device
 from agent.fleet.shares import COUNTED_PLACES, NO_TRAITS, Tally, Traits, traits
-from drivers.actions import Latency
+from agent.telemetry.messages import (
+    BoardEntry,
+    Entry,
+    InventoryManifest,
+    InventoryPage,
+    PageEntry,
+)
 from drivers.capabilities import capabilities
-from drivers.model import Identity
 
 PAGE_DEVICES = 500
-
-
-class BoardEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What does not change of a board."""
-
-    serial: str | None = None
-    chips_expected: int | None = None
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One device as the inventory shows it."""
-
-    identity: Identity
-    address: str
-    driver: str
-    capabilities: dict[str, Latency] = {}
-    """What it can be made to do, and how soon each shows."""
-    boards: tuple[BoardEntry, ...] = ()
-    """Its boards, in the order of its readings."""
-    asset_id: str | None = None
-    building: str | None = None
-    rack: str | None = None
-    row: str | None = None
-    slot: str | None = None
-    customer: str | None = None
-    tags: dict[str, str] = {}
 
 
 def entry(device: Device) -> Entry:
@@ -119,25 +97,27 @@ class InventoryPages:
             self.version += 1
         found = []
         for number in changed:
-            devices = list(self._pages[number].values())
-            content = msgspec.json.encode({"page": number, "devices": devices})
+            devices = tuple(self._pages[number].values())
+            content = msgspec.json.encode(InventoryPage(page=number, devices=devices))
             self._hashes[number] = hashlib.sha256(content).hexdigest()
             found.append((number, content))
         return found
 
-    def manifest(self) -> dict[str, Any]:
-        """Version, number of devices, hash (SHA-256 of the payload) of every page, and shares."""
+    def manifest(self, boot_id: str) -> InventoryManifest:
+        """Every page that was taken with the hash of it, and the node's shares."""
         shares = self._tally.shares()
-        return {
-            "version": self.version,
-            "devices": len(self._page_of),
-            "pages": [
-                {"page": number, "devices": len(page), "sha256": self._hashes.get(number)}
+        return InventoryManifest(
+            boot_id=boot_id,
+            version=self.version,
+            devices=len(self._page_of),
+            pages=tuple(
+                PageEntry(page=number, devices=len(page), sha256=self._hashes[number])
                 for number, page in enumerate(self._pages)
-            ],
-            "counts": shares.counts,
-            "uncounted": shares.uncounted,
-        }
+                if number in self._hashes
+            ),
+            counts=shares.counts,
+            uncounted=shares.uncounted,
+        )
 
 
 def _traits(shown: Entry | None) -> Traits:

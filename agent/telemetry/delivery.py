@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +24,12 @@ from agent.store.spool import Spool
 from agent.telemetry.courier import Courier
 from agent.telemetry.forms import FORMS
 from agent.telemetry.gatherer import READINGS, Gatherer
+from agent.telemetry.messages import Backlog, SpoolFigures, TelemetryWay
 from agent.telemetry.pace import Pace
 from agent.telemetry.receipts import Receipts
 from agent.telemetry.telling import EventsTeller, ReadingsTeller
 from agent.telemetry.thinner import SpoolThinner
+from agent.telemetry.uplink import connection
 
 log = logging.getLogger("stoker.delivery")
 
@@ -132,26 +133,27 @@ class Delivery:
         if not await self.courier.drain(DRAIN_S):
             log.info("stopped before the broker had everything; the spool keeps the rest")
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> TelemetryWay:
         """How the way to the broker fares."""
         spool = self.spool.stats()
-        return {
-            "uplink": asdict(self.courier.uplink()),
-            "backlog": {
-                "readings": spool.backlog_readings,
-                "bytes": spool.backlog_bytes,
-                "oldest_at": {
+        return TelemetryWay(
+            **connection(self.session),
+            uplink=self.courier.uplink(),
+            backlog=Backlog(
+                readings=spool.backlog_readings,
+                bytes=spool.backlog_bytes,
+                oldest_at={
                     stream: datetime.fromtimestamp(at, UTC)
                     for stream, at in spool.oldest_at.items()
                 },
-            },
-            "spool": {
-                "bytes": spool.bytes,
-                "written_bytes": spool.written_bytes,
-                "lost": spool.lost,
-                "trouble": spool.trouble,
-            },
-        }
+            ),
+            spool=SpoolFigures(
+                bytes=spool.bytes,
+                written_bytes=spool.written_bytes,
+                lost=spool.lost,
+                trouble=spool.trouble,
+            ),
+        )
 
     def _new_chain(self) -> None:
         self.gatherer.new_chain()

@@ -4,8 +4,6 @@ drop what it has seen and notice what is missing. Pure.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 _encoder = msgspec.json.Encoder()
@@ -31,7 +29,7 @@ class Stream:
         self.seq = 0
         """The number of the last message."""
 
-    def record(self, record: msgspec.Struct | dict[str, Any]) -> bytes:
-        """The next message of the stream: head and any object with at least one member."""
+    def record(self, record: msgspec.Struct) -> bytes:
+        """The next message of the stream: head and any struct with at least one member."""
         self.seq += 1
         return self._numbering.wrap(_encoder.encode(record), self.seq)

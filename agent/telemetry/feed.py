@@ -10,8 +10,9 @@ import msgspec
 from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Known
 from agent.fleet.rollup import Rollup
-from agent.telemetry.birth import BoardEntry, InventoryPages, entry
+from agent.telemetry.birth import InventoryPages, entry
 from agent.telemetry.gatherer import Gatherer
+from agent.telemetry.messages import BoardEntry
 from drivers.model import Kind, MinerReading, Reading
 
 Traits = tuple[tuple[str | None, int | None], ...]

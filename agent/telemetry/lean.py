@@ -13,11 +13,12 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from agent.telemetry.messages import Head
 from drivers import model
 from drivers.model import Reading, State
 
 _json = msgspec.json.Encoder()
-_HEAD: list[Any] = [("node", str), ("boot_id", str), ("stream", str), ("seq", int)]
+_HEAD: list[Any] = [(field.name, field.type) for field in msgspec.structs.fields(Head)]
 _ELSEWHERE = frozenset({"serial", "chips_expected"})
 """What does not change of a board; the inventory tells it."""
 _SHAPES: dict[str, type[Reading]] = {"asic": model.MinerReading, "host": model.HostReading}
@@ -27,7 +28,7 @@ _SHAPES: dict[str, type[Reading]] = {"asic": model.MinerReading, "host": model.H
 def lean_json(reading: Reading) -> bytes:
     """A reading as JSON."""
     whole = not reading.missing and reading.state is not State.UNREACHABLE
-    shape = _shape(type(reading), omit=whole, numbered=False)
+    shape = shape_of(type(reading), omit=whole)
     return _json.encode(msgspec.convert(reading, shape, from_attributes=True))
 
 
@@ -37,7 +38,7 @@ def lean_json_of_row(row: dict[str, Any]) -> bytes:
     if not row.keys() <= _known(kind):  # written by a later version
         return _json.encode(row)
     whole = not row["missing"] and row["state"] != State.UNREACHABLE
-    return _json.encode(msgspec.convert(row, _shape(kind, omit=whole, numbered=True)))
+    return _json.encode(msgspec.convert(row, shape_of(kind, omit=whole, numbered=True)))
 
 
 @cache
@@ -46,16 +47,20 @@ def _known(kind: type[Reading]) -> frozenset[str]:
 
 
 @cache
-def _shape(kind: type[Reading], *, omit: bool, numbered: bool) -> type[msgspec.Struct]:
-    """The struct of the same fields; with `omit`, it leaves out what is not there."""
+def shape_of(kind: type[Reading], *, omit: bool, numbered: bool = False) -> type[msgspec.Struct]:
+    """The struct of a reading's JSON; with `omit`, it leaves out what is not there."""
     fields = (_HEAD if numbered else []) + _fields(kind, set())
-    return msgspec.defstruct(f"Lean{kind.__name__}", fields, omit_defaults=omit)
+    return _like(kind, fields, omit)
 
 
 @cache
 def _part(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    fields = _fields(kind, _ELSEWHERE)
-    return msgspec.defstruct(f"Lean{kind.__name__}", fields, omit_defaults=True)
+    return _like(kind, _fields(kind, _ELSEWHERE), True)
+
+
+def _like(kind: type[msgspec.Struct], fields: list[Any], omit: bool) -> type[msgspec.Struct]:
+    """A struct that goes by the name of another: what is said of its fields stands there."""
+    return msgspec.defstruct(kind.__name__, fields, module=kind.__module__, omit_defaults=omit)
 
 
 def _fields(kind: type[msgspec.Struct], without: set[str] | frozenset[str]) -> list[Any]:

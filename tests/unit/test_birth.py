@@ -8,7 +8,8 @@ import msgspec
 
 from agent.config.locations import Location
 from agent.fleet.inventory import Inventory
-from agent.telemetry.birth import PAGE_DEVICES, BoardEntry, Entry, InventoryPages, entry
+from agent.telemetry.birth import PAGE_DEVICES, InventoryPages, entry
+from agent.telemetry.messages import BoardEntry, Entry
 from drivers.api import Endpoint
 from drivers.mock import MockMiner, mock_identity
 from drivers.probe import Finding
@@ -68,7 +69,8 @@ def test_room_that_became_free_is_used_before_a_new_page():
     pages = filled(2 * PAGE_DEVICES)
     pages.remove("d0")
     pages.put("new", shown(2000))
-    assert len(pages.manifest()["pages"]) == 2
+    pages.take_changed()
+    assert len(pages.manifest("b").pages) == 2
 
 
 def test_removed_devices_leave_their_page_and_the_count():
@@ -78,7 +80,7 @@ def test_removed_devices_leave_their_page_and_the_count():
     pages.remove("nobody")
     ((_, content),) = pages.take_changed()
     assert devices_on(content) == [mock_identity(0).id, mock_identity(2).id]
-    assert pages.manifest()["devices"] == 2
+    assert pages.manifest("b").devices == 2
 
 
 def test_the_hashes_of_the_manifest_are_those_of_the_payloads_last_published():
@@ -86,13 +88,13 @@ def test_the_hashes_of_the_manifest_are_those_of_the_payloads_last_published():
     published = dict(pages.take_changed())
     pages.put("d1", shown(1, asset_id="changed"))
     published |= dict(pages.take_changed())
-    manifest = pages.manifest()
-    assert manifest["version"] == 2
-    assert manifest["devices"] == PAGE_DEVICES + 3
-    assert {page["page"]: page["sha256"] for page in manifest["pages"]} == {
+    manifest = pages.manifest("b")
+    assert manifest.version == 2
+    assert manifest.devices == PAGE_DEVICES + 3
+    assert {page.page: page.sha256 for page in manifest.pages} == {
         number: hashlib.sha256(content).hexdigest() for number, content in published.items()
     }
-    assert [page["devices"] for page in manifest["pages"]] == [PAGE_DEVICES, 3]
+    assert [page.devices for page in manifest.pages] == [PAGE_DEVICES, 3]
 
 
 def test_a_broker_that_forgot_gets_all_again():

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.fleet.events import Event
 from agent.telemetry.encode import Stream
-from drivers.model import Fault, Kind, MinerReading, PowerSource, State
+from drivers.model import Fan, Fault, Kind, MinerReading, PowerSource, State
 
 READING = MinerReading(
     device_id="asic-020000000001",
@@ -54,13 +54,15 @@ def test_every_stream_counts_for_itself():
 
 
 def test_names_are_encoded_not_pasted():
-    message = Stream("s", 'n"1\\', 'b"').record({"a": 1})
+    message = Stream("s", 'n"1\\', 'b"').record(Fan(index=1))
     assert msgspec.json.decode(message) == {
         "node": 'n"1\\',
         "boot_id": 'b"',
         "stream": "s",
         "seq": 1,
-        "a": 1,
+        "index": 1,
+        "rpm": None,
+        "duty_percent": None,
     }
 
 

@@ -11,7 +11,8 @@ import msgspec
 from agent.command.targets import value_of
 from agent.config.locations import Location
 from agent.fleet.inventory import Inventory
-from agent.telemetry.birth import Entry, InventoryPages, entry
+from agent.telemetry.birth import InventoryPages, entry
+from agent.telemetry.messages import Entry
 from drivers.api import Endpoint
 from drivers.mock import MockMiner, mock_identity
 from drivers.model import Identity, Kind
@@ -33,8 +34,7 @@ def shown(number: int, **changes: Any) -> Entry:
 
 
 def counts(pages: InventoryPages) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = pages.manifest()["counts"]
-    return found
+    return pages.manifest("b").counts
 
 
 def test_devices_are_counted_under_each_key_and_value() -> None:
@@ -49,7 +49,7 @@ def test_devices_are_counted_under_each_key_and_value() -> None:
     assert found["hall"] == {"3": 1, "4": 1}
     assert "row" not in found
     assert not found.keys() & {"asset_id", "slot", "id", "address"}
-    assert pages.manifest()["uncounted"] == ()
+    assert pages.manifest("b").uncounted == ()
 
 
 def test_a_change_is_counted_and_what_is_gone_is_not() -> None:
@@ -69,7 +69,7 @@ def test_a_change_is_counted_and_what_is_gone_is_not() -> None:
 def test_the_host_itself_is_in_no_count() -> None:
     pages = InventoryPages()
     pages.put("host-1", HOST)
-    assert pages.manifest()["devices"] == 1
+    assert pages.manifest("b").devices == 1
     assert counts(pages) == {}
 
 
@@ -77,11 +77,11 @@ def test_keys_with_too_many_values_are_named_and_left_out() -> None:
     pages = InventoryPages()
     for number in range(2001):
         pages.put(f"d{number}", shown(1, rack=f"r{number % 2000}", tags={"cable": f"c{number}"}))
-    found = pages.manifest()
-    assert found["uncounted"] == ("cable",)
-    assert len(found["counts"]["rack"]) == 2000
+    found = pages.manifest("b")
+    assert found.uncounted == ("cable",)
+    assert len(found.counts["rack"]) == 2000
     pages.remove("d7")
-    assert pages.manifest()["uncounted"] == ()
+    assert pages.manifest("b").uncounted == ()
     assert len(counts(pages)["cable"]) == 2000
 
 
@@ -90,13 +90,13 @@ def test_all_counts_together_stay_small_and_the_coarse_keys_stay_in() -> None:
     for number in range(1900):
         tags = {f"tag{key}": f"{number}".rjust(100, "x") for key in range(20)}
         pages.put(f"d{number}", shown(1, rack="B7", tags=tags))
-    found = pages.manifest()
+    found = pages.manifest("b")
     assert len(msgspec.json.encode(found)) < 300_000
-    assert found["counts"]["kind"] == {"asic": 1900}
-    assert found["counts"]["rack"] == {"B7": 1900}
-    told = [f"tag{key}" for key in range(20) if f"tag{key}" in found["counts"]]
+    assert found.counts["kind"] == {"asic": 1900}
+    assert found.counts["rack"] == {"B7": 1900}
+    told = [f"tag{key}" for key in range(20) if f"tag{key}" in found.counts]
     assert len(told) == 1
-    assert sorted([*told, *found["uncounted"]]) == sorted(f"tag{key}" for key in range(20))
+    assert sorted([*told, *found.uncounted]) == sorted(f"tag{key}" for key in range(20))
 
 
 def test_what_no_command_can_name_is_not_counted() -> None:
