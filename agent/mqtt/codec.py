@@ -22,6 +22,11 @@ from agent.mqtt.pipe import Pipe
 from agent.mqtt.settings import SessionSettings
 from agent.mqtt.wire import REMAINING_LIMIT
 
+PACKET_LIMIT = 16 << 20
+"""The largest packet that we ask for on MQTT 5. A larger one the broker keeps from us, and nobody
+is told: whoever sends a few megabytes by mistake shall hear from us that it was too much, and no
+more than that shall cross a poor link. 3.1.1 knows no limit."""
+
 _REFUSALS = {
     0x84: Cause.VERSION,
     0x86: Cause.DENIED,  # bad user name or password
@@ -94,7 +99,7 @@ class Codec:
         wishes.SessionExpiryInterval = (
             0 if self._settings.clean else self._settings.session_expiry_s
         )
-        wishes.MaximumPacketSize = self._settings.inbound_limit
+        wishes.MaximumPacketSize = max(PACKET_LIMIT, self._settings.inbound_limit)
         self._client.connect(
             mqtt.host,
             mqtt.port,

@@ -38,6 +38,8 @@ class Message:
     retain: bool
     response_topic: str | None = None
     correlation: bytes | None = None
+    oversized: int = 0
+    """How large the payload was that was too large to be read; 0 for all others."""
     acknowledgement: Acknowledgement | None = field(default=None, compare=False, repr=False)
     """The broker's due, at QoS 1 and 2; for `keep` and `acknowledge`."""
 

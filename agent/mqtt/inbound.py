@@ -76,6 +76,7 @@ class Inbound:
             retain=publish.retain,
             response_topic=publish.response_topic,
             correlation=publish.correlation,
+            oversized=publish.oversized,
             acknowledgement=due,
         )
         try:

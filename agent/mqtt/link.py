@@ -19,6 +19,7 @@ from agent.mqtt.failure import Cause, LinkLost
 from agent.mqtt.inbound import Inbound
 from agent.mqtt.pipe import Pipe
 from agent.mqtt.settings import SessionSettings, Statement
+from agent.mqtt.splitter import Splitter
 from agent.mqtt.watch import Watch
 from agent.mqtt.wire import (
     CONNACK,
@@ -31,7 +32,6 @@ from agent.mqtt.wire import (
     REMAINING_LIMIT,
     SUBACK,
     MalformedPacket,
-    Splitter,
     parse_puback,
     publish_head,
 )
@@ -84,7 +84,7 @@ class Link:
         self._mid = FIRST_MID
         self._farewell: Statement | None = None
         self._said: asyncio.Future[None] = loop.create_future()
-        self._splitter = Splitter(settings.inbound_limit)
+        self._splitter = Splitter(settings.inbound_limit, v5=v5)
         self._pipe = Pipe(sock, stats, self._on_data, self._on_end)
         self._inbound = Inbound(
             self._pipe, owner.events, stats, fail=self.fail, on_error=owner.on_error, v5=v5

@@ -33,4 +33,5 @@ class SessionSettings:
     farewell: Callable[[], Statement] | None = None
     farewell_timeout_s: float = 2.0
     inbound_limit: int = 1 << 20
-    """The largest packet, in bytes, that the broker may send us."""
+    """The largest packet, in bytes, that is read whole; a larger message comes without its
+    payload."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +14,7 @@ from agent.mqtt import dial as dialling
 from agent.mqtt import inbound
 from agent.mqtt.events import Events, Message
 from agent.mqtt.failure import Cause
-from tests.broker import Owner, kept, new_session, quick, until
+from tests.broker import Owner, both_loops, kept, new_session, quick, until
 from tests.fault.fake_broker import CONNACK_V4, CONNACK_V5, PINGRESP, Peer, serving
 from tests.mqtt_packets import packet, publish
 
@@ -152,3 +155,93 @@ async def test_a_topic_that_is_no_utf_8_costs_no_connection(payload):
         await asyncio.sleep(0)
         assert [message.topic for message in owner.messages] == ["cmd/\\xff", "cmd/2"]
         assert owner.lost == []
+
+
+@both_loops
+async def test_a_message_of_256_megabytes_passes_without_being_held():
+    size = 64 << 20  # of those that are promised; then the broker goes
+    peak = 0
+
+    async def script(peer: Peer) -> None:
+        if await peer.connect() != 5 or owner.connects:
+            await peer.say(CONNACK_V5)
+            await peer.answer_pings()
+        await peer.say(CONNACK_V5 + b"\x32\xff\xff\xff\x7f\x00\x01t\x00\x07\x00")
+        chunk = bytes(1 << 20)
+        for _ in range(size >> 20):
+            await peer.say(chunk)
+        nonlocal peak
+        peak = tracemalloc.get_traced_memory()[1]
+
+    owner = Owner()
+    tracemalloc.start()
+    try:
+        async with serving(script) as port:
+            session = new_session(quick(port, keepalive_s=1), owner.events)
+            async with kept(session):
+                longest = await _longest_turn_until(lambda: len(owner.lost) > 0)
+    finally:
+        tracemalloc.stop()
+    assert owner.lost[0].cause is Cause.CLOSED
+    assert owner.messages == []
+    assert session.stats.bytes_in > size
+    assert 1 << 20 < peak < 8 << 20
+    assert longest < 0.5
+
+
+async def _longest_turn_until(condition: Callable[[], bool]) -> float:
+    longest, last = 0.0, time.monotonic()
+    while not condition():
+        await asyncio.sleep(0.002)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    return longest
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\x90\xff\xff\x7f",  # a SUBACK of 2 MB
+        b"\xe0\xff\xff\xff\x7f",  # a DISCONNECT of 256 MB
+        b"\x30\xff\xff\x7f\x00\x01t\xff\xff\x7f",  # 2 MB of properties
+        b"\x30\xff\xff\x7f\x00\x01t\xff\xff\xff\x7f",  # 256 MB of them, more than the packet
+        b"\x30\xff\xff\x7f\x00\x01t\xff\xff\xff\xff",  # a length without end
+    ],
+    ids=["SUBACK", "DISCONNECT", "properties", "beyond", "endless"],
+)
+async def test_what_is_too_large_before_its_payload_ends_the_connection(head):
+    async def script(peer: Peer) -> None:
+        await peer.connect()
+        await peer.say(CONNACK_V5)
+        await peer.packet()  # SUBSCRIBE: it is connected
+        await peer.say(head)
+        await peer.answer_pings()
+
+    owner = Owner()
+    async with serving(script) as port:
+        session = new_session(quick(port), owner.events)
+        session.subscribe(["t"])
+        async with kept(session):
+            await until(lambda: len(owner.lost) > 0)
+    assert owner.lost[0].cause is Cause.PROTOCOL
+
+
+async def test_many_large_messages_leave_room_for_what_counts():
+    large = publish("cmd/1", bytes(3 << 20), packet_id=7)
+    answers = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal answers
+        await peer.connect()
+        await peer.say(CONNACK_V5)
+        for _ in range(10):
+            await peer.say(large + publish("cmd/2", b"do", packet_id=8))
+            for _ in range(2):
+                assert (await peer.packet())[0] == 0x40
+                answers += 1
+        await peer.answer_pings()
+
+    owner = Owner()
+    async with serving(script) as port, kept(new_session(quick(port), owner.events)):
+        await until(lambda: answers == 20)
+        assert owner.lost == []
+    assert [message.oversized for message in owner.messages] == [3 << 20, 0] * 10

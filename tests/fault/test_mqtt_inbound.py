@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.mqtt.codec import PACKET_LIMIT
 from agent.mqtt.events import Events, Message
 from tests.broker import Broker, connected, kept, new_session, quick, running, until
 
@@ -172,3 +173,58 @@ async def test_who_keeps_on_keeping_is_sent_no_more_than_a_few(tmp_path):
                 await until(lambda number=number: len(its.messages) > number)
                 its.messages[number].acknowledge()
             await until(lambda: len(pubacks(broker)) == 9)
+
+
+# --- too large to be read ----------------------------------------------------------------------
+
+
+@VERSIONS
+async def test_ten_megabytes_between_two_small_messages_cost_no_connection(broker, version):
+    async with node(broker, version, b"", b"before", b"after") as its:
+        await send(broker, b"before", bytes(10_000_000), b"after")
+        await until(lambda: len(its.messages) == 3)
+        assert its.payloads == [b"before", b"", b"after"]
+        assert [message.oversized for message in its.messages] == [0, 10_000_000, 0]
+        assert [message.topic for message in its.messages] == ["cmd/0", "cmd/1", "cmd/2"]
+        for message in its.messages:
+            message.acknowledge()
+        await until(lambda: len(pubacks(broker)) == 3)
+        assert its.connects == 1
+    async with node(broker, version) as again:
+        await again.heard()
+        assert again.messages == []
+
+
+@VERSIONS
+async def test_it_comes_again_as_it_was_until_it_is_acknowledged(broker, version):
+    async with node(broker, version, b"") as its:
+        await send(broker, bytes(2_000_000))
+        await until(lambda: len(its.messages) == 1)
+        its.session._link.close()
+        await until(lambda: len(its.messages) == 2)
+        assert its.messages[1] == its.messages[0]
+        its.messages[1].acknowledge()
+        await its.heard()
+        its.session._link.close()
+        await until(lambda: its.connects == 3)
+        await its.heard()
+        assert len(its.messages) == 2
+
+
+@pytest.mark.parametrize(("version", "topics"), [("5", ["cmd/1"]), ("3.1.1", ["cmd/0", "cmd/1"])])
+async def test_above_16_mib_version_5_spares_us_even_the_news(broker, version, topics):
+    async with node(broker, version) as its:
+        await send(broker, bytes(PACKET_LIMIT), b"after")
+        await until(lambda: len(its.messages) == len(topics))
+        assert [message.topic for message in its.messages] == topics
+        assert its.connects == 1
+
+
+@VERSIONS
+async def test_a_large_message_that_stands_on_the_broker_is_seen_as_retained(broker, version):
+    async with connected(quick(broker.port), client_id="sender") as (sender, told):
+        assert sender.publish("cmd/1", bytes(3_000_000), token=1, retain=True)
+        await until(lambda: told.acknowledged == [1])
+    async with node(broker, version) as its:
+        await until(lambda: len(its.messages) == 1)
+        assert (its.messages[0].oversized, its.messages[0].retain) == (3_000_000, True)
