@@ -14,7 +14,7 @@ import uvloop
 
 from agent import __version__
 from agent import log as logs
-from agent.app import Agent
+from agent.app.agent import Agent
 from agent.config.load import DEFAULT_PATH, load
 from agent.config.schema import Config
 from agent.errors import AgentError, ConfigError
@@ -34,24 +34,24 @@ def run(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     logs.set_up(config.log.level)
     log.info("stoker %s for site %s, node %s", __version__, config.site.name, config.node.name)
-    uvloop.run(serve(config))
+    uvloop.run(serve(config, arguments.config))
     return 0
 
 
-async def serve(config: Config) -> None:
-    """Run an agent until a signal asks for its end; raises `AgentError` where it cannot start."""
+async def serve(config: Config, path: Path | None = None) -> None:
+    """Run an agent until a signal asks for its end; raises `AgentError` where it cannot start.
+
+    SIGHUP has the configuration in `path` read again.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _cannot_reload)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # unheard it would end the process
     with _one_error():
-        async with Agent(config) as agent:
+        async with Agent(config, path) as agent:
+            loop.add_signal_handler(signal.SIGHUP, agent.reloading.reload_soon)
             await agent.run(stop)
-
-
-def _cannot_reload() -> None:
-    log.warning("SIGHUP: the configuration is read at start only; restart to apply a new one")
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -87,6 +87,9 @@ class Commands(Section, frozen=True, kw_only=True):
     """Verbs that wait for a second person, beside those that are dangerous."""
     clock_skew_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     """How far the clocks of senders may be off."""
+    clock: Literal["checked", "trusted"] = "checked"
+    """`trusted`: the clock is kept right by what the kernel does not know of, such as a hypervisor;
+    `checked`: while the host cannot tell that it is synchronised, only what sheds is taken."""
     key: tuple[SigningKey, ...] = ()
     revoked: tuple[Revoked, ...] = ()
     unsigned: Rights | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable
 
@@ -43,14 +44,22 @@ class Discovery:
         self._endpoints = endpoints
         self._pacer = Pacer(settings.per_second, clock, settings.per_subnet_per_s)
         self.stats = SweepStats()
+        self._wanted = asyncio.Event()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         async with asyncio.TaskGroup() as group:
             lane = Lane("discover", self._settings.concurrency, self._ask, group)
             while True:
+                self._wanted.clear()
                 await self._sweep(lane)
-                await asyncio.sleep(self._settings.sweep_interval_s)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.sweep_interval_s):
+                        await self._wanted.wait()
+
+    def sweep_now(self) -> None:
+        """Sweep as soon as the present sweep is over, or at once where none is under way."""
+        self._wanted.set()
 
     async def _sweep(self, lane: Lane[Endpoint]) -> None:
         for endpoint in self._endpoints():

@@ -66,6 +66,11 @@ class Session:
         return self._link is not None and self._link.up
 
     @property
+    def speaks_v5(self) -> bool:
+        """Whether this connection, or else the next one, speaks MQTT 5."""
+        return self._speaks_v5 if self._link is None else self._link.v5
+
+    @property
     def window(self) -> int:
         """How many messages may be handed over now."""
         return 0 if self._link is None else self._link.room

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from agent.command.orders import Objection, Order
 from agent.command.verbs import VERBS, Load, Verb
 from agent.errors import AgentError
@@ -115,11 +117,11 @@ class Admission:
         claims = command.record.claims
         try:
             order = self._control.order(
-                claims.verb, claims.params, shown(claims.target), command.who, command.id
+                claims.verb, claims.params, shown(claims.target), command.who
             )
         except AgentError as error:
             raise Rejected(Reason.BAD_PARAMS, str(error)) from None
-        return order
+        return msgspec.structs.replace(order, id=command.id, digest=command.record.digest)
 
     def _check_reach(self, command: Command, key: Key, devices: list[Device]) -> None:
         beyond = [device.id for device in devices if not key.covers(device)]

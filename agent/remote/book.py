@@ -109,7 +109,13 @@ class Book:
             [_entry(each.command, each.token) for each in arrivals],
             {each.command.id: each.device_ids for each in arrivals if each.device_ids},
         )
-        await self._audit.write()
+        await self._write_audit()
+
+    async def _write_audit(self) -> None:
+        try:
+            await self._audit.write()
+        except StoreError as error:  # it keeps what waits, and says so where that is too much
+            log.debug("the audit waits: %s", error)
 
     def drop(self, command: Command) -> None:
         """Forget a command that could not be written down and is therefore not run."""

@@ -71,12 +71,10 @@ class Remote:
         self.ring = ring
         self._settings = settings
         self._lives.two_person = settings.two_person
-        now = datetime.fromtimestamp(self._parts.clock.now(), UTC)
         for command in self.book.unfinished():
-            if not ring.holds(command.record.key, now):
-                self._runner.stop(
-                    command, f"key {command.record.key} does not count any more", "stoker"
-                )
+            if ring.key(command.record.key) is None:
+                words = f"key {command.record.key} does not count any more"
+                self._runner.stop(command, words, "stoker")
         self.say_alarms()
 
     def say_alarms(self) -> None:

@@ -21,7 +21,7 @@ KEPT_S = 86_400
 REFUSED_KEPT_S = 3600
 PROGRESS_S = 0.5
 PARTIAL_PAGE_S = 5.0
-REFUSALS_PER_S, REFUSALS_BURST = 20.0, 200.0
+REFUSALS_PER_MINUTE = 600.0
 """Answers to senders that proved nothing: a flood of them must not fill a poor link."""
 COUNTED_S = 10.0
 
@@ -39,7 +39,7 @@ class Reporter:
         self._planned: dict[str, asyncio.TimerHandle] = {}
         self._told_at: dict[str, float] = {}
         self._pages: dict[str, _Page] = {}
-        self._answers = Bucket(REFUSALS_PER_S, REFUSALS_BURST)
+        self._answers = Bucket(REFUSALS_PER_MINUTE)
         self._refusals = _Refusals(self._event_of_refusals)
 
     # --- states -----------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class Reporter:
     ) -> None:
         """Answer a message that was refused; the state of a known command stays what it is."""
         self._refusals.count(error)
-        if level is None or not self._answers.take(self._clock.monotonic()):
+        if level is None or self._answers.take(self._clock.monotonic()) > 0:
             return
         now = self._clock.now()
         answer = CommandState(

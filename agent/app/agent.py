@@ -1,4 +1,4 @@
-"""The one place where the parts are put together, started and stopped."""
+"""The agent: its parts built in order, started together, and stopped in peace."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from typing import Any
 import msgspec
 
 from agent import process, sdnotify
+from agent.app import commanding
+from agent.app.reloading import Reloading
 from agent.clock import SystemClock
+from agent.command.audit_head import AuditHead
 from agent.command.away import Away
-from agent.command.control import Control
+from agent.command.control import Control, Durable
 from agent.command.desk import Desk
 from agent.config import locations, logins
 from agent.config.ranges import OwnedRanges
@@ -33,10 +36,13 @@ from agent.fleet.reach import Reach
 from agent.fleet.registrar import Registrar
 from agent.local.reads import Reads
 from agent.local.server import ControlServer, Watchers
+from agent.mqtt.events import Message
 from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
 from agent.mqtt.topics import Topics
+from agent.store.audit import AuditLog
 from agent.store.database import Database
+from agent.store.journal import Journal
 from agent.telemetry.delivery import Delivery
 from agent.telemetry.feed import Feed
 from agent.telemetry.outbox import Outbox
@@ -58,12 +64,14 @@ DRAIN_S = 2.0
 class Agent:
     """One node at work. Use as an async context manager around `run`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, path: Path | None = None) -> None:
+        """`path`: where the configuration was read, and is read again."""
         self.config = config
-        self._clock = SystemClock()
+        self.clock = SystemClock()
+        self.reloading = Reloading(path, config, self._adopt)
         self._rng = random.Random()
-        self._topics = Topics(config.site.name, config.node.name)
-        self._precedence = Precedence(self._clock)
+        self.topics = Topics(config.site.name, config.node.name)
+        self._precedence = Precedence(self.clock)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Agent:
@@ -98,7 +106,7 @@ class Agent:
     # --- building ----------------------------------------------------------------------
 
     async def _build(self) -> None:
-        config, clock = self.config, self._clock
+        config, clock = self.config, self.clock
         process.raise_descriptor_limit(
             config.polling.concurrency
             + config.polling.suspect_concurrency
@@ -108,6 +116,12 @@ class Agent:
         self.database = await self._stack.enter_async_context(
             Database(Path(config.node.state_dir) / "state.db")
         )
+        self.audit = await self._stack.enter_async_context(
+            AuditLog(Path(config.node.state_dir) / "audit", clock)
+        )
+        self.journal = await self._stack.enter_async_context(
+            Journal(Path(config.node.state_dir) / "commands.db", clock)
+        )
         boot = Boot(
             boot_id=uuid.uuid4().hex[:12],
             epoch=self.database.epoch,
@@ -116,7 +130,7 @@ class Agent:
         self.delivery = await self._stack.enter_async_context(
             Delivery(
                 config,
-                self._topics,
+                self.topics,
                 boot_id=boot.boot_id,
                 epoch=boot.epoch,
                 clock=clock,
@@ -130,7 +144,7 @@ class Agent:
             config=config,
             boot=boot,
             clock=clock,
-            topics=self._topics,
+            topics=self.topics,
             outbox=self.outbox,
             feed=self.feed,
             pump=self._pump,
@@ -142,7 +156,7 @@ class Agent:
 
     def _build_session(self) -> None:
         config = self.config
-        self.publisher = Publisher(self.outbox, self.statements.announce)
+        self.publisher = Publisher(self.outbox, self._announce)
         self.session = Session(
             SessionSettings(
                 mqtt=config.mqtt,
@@ -151,17 +165,16 @@ class Agent:
                 will=self.statements.will,
                 farewell=self.statements.will,
             ),
-            self.publisher.events(self.statements.on_message),
-            clock=self._clock,
+            self.publisher.events(self._on_message),
+            clock=self.clock,
             rng=self._rng,
         )
-        self.session.subscribe([self._topics.node_status])
         self.publisher.session = self.session
         self.statements.session = self.session
         self.statements.delivery = self.delivery
 
     async def _build_fleet(self) -> None:
-        config, clock = self.config, self._clock
+        config, clock = self.config, self.clock
         self._belongings = Belongings(
             locations.load(Path(config.locations.file)) if config.locations else None,
             logins.load(config.credentials),
@@ -208,14 +221,16 @@ class Agent:
             inventory=self.inventory,
             poller=self.poller,
             registrar=self.registrar,
-            clock=self._clock,
-            store=self.database,
-            locks=await self.database.locks(),
+            clock=self.clock,
+            durable=Durable(self.database, await self.database.locks(), self.audit),
             tell=self.feed.event,
         )
         self.statements.control = self.control.mode
+        self.remote = commanding.remote(self)
+        self.remote.book.load(await self.journal.entries())
+        self.session.subscribe(self.remote.filters)
         self._away = Away(
-            self.config.away, self.control, self._clock, lambda: self.session.connected
+            self.config.away, self.control, self.clock, lambda: self.session.connected
         )
 
     def _build_local(self) -> None:
@@ -235,7 +250,7 @@ class Agent:
             },
         )
         self.host = HostWatch(
-            self.config.telemetry.host_interval_s, self._clock, self.feed, self.statements.host_read
+            self.config.telemetry.host_interval_s, self.clock, self.feed, self.statements.host_read
         )
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
@@ -246,6 +261,11 @@ class Agent:
             *self.delivery.parts(),
             ("away", self._away.run()),
             ("store", self.database.run()),
+            ("audit", self.audit.run()),
+            ("audit-head", AuditHead(self.clock, self.audit, self.feed.event).run()),
+            ("journal", self.journal.run()),
+            ("reloading", self.reloading.run()),
+            *self.remote.parts(),
             ("registrar", self.registrar.run()),
             ("poller", self.poller.run()),
             ("statements", self.statements.run()),
@@ -274,6 +294,20 @@ class Agent:
             log.warning("stopped with sessions still open at some devices")
 
     # --- small bridges between the parts -----------------------------------------------
+
+    def _on_message(self, message: Message) -> None:
+        self.statements.on_message(message)
+        self.remote.on_message(message)
+
+    def _announce(self) -> None:
+        self.statements.announce()
+        self.remote.say_alarms()
+
+    def _adopt(self, config: Config) -> None:
+        """Take over what can be applied at once of another configuration."""
+        self.control.adopt(config.control)
+        self.statements.control = self.control.mode
+        self.remote.adopt(config.commands)
 
     def _show(self, reading: Reading) -> None:
         if self.watchers:  # else nobody needs the JSON
