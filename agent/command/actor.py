@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from agent.command.orders import Order
+from agent.command.effects import Verdict
+from agent.command.orders import Held, Order
 from agent.command.verbs import Load
 from agent.fleet.inventory import Device
 from agent.fleet.poller import Poller
@@ -42,13 +43,13 @@ class Sent(NamedTuple):
     """None where the order did not reach the device."""
     words: str
     before: Reading
-    refused: bool = False
-    """By the driver before it was sent, or held back."""
+    held: Held | None = None
+    """It was held back, or refused by the driver, and not sent."""
     again: bool = False
     """Whether another try may reach the device."""
 
 
-LastWord = Callable[[], Awaitable[str | None]]
+LastWord = Callable[[], Awaitable[Held | None]]
 """Asked in the device's turn, when nothing can come in between any more: why an order is not sent
 after all, None where it is."""
 
@@ -118,15 +119,15 @@ class Actor:
     async def _call(
         self, device: Device, order: Order, before: Reading, last_word: LastWord
     ) -> Sent:
-        words = await last_word()
-        if words is not None:
-            return Sent(None, words, before, refused=True)
+        held = await last_word()
+        if held is not None:
+            return Sent(None, held.words, before, held)
         device.acted_at = self._clock.monotonic()
         try:
             async with asyncio.timeout(LONGEST_S):
                 receipt = await order.verb.call(device.driver, order.params)
         except Refused as error:
-            return Sent(None, str(error), before, refused=True)
+            return Sent(None, str(error), before, Held(Verdict.REFUSED, str(error)))
         except DriverError as error:
             return _not_sent(error, before)
         except TimeoutError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -12,17 +11,19 @@ from typing import Any, Protocol
 import msgspec
 
 from agent.command.actor import Actor
-from agent.command.dispatcher import Dispatcher, Work
+from agent.command.dispatcher import Dispatcher
 from agent.command.drift import Drift
 from agent.command.keeper import Keeper
 from agent.command.locks import Lock, Locks
-from agent.command.orders import Job, Order, Result
+from agent.command.orders import Job, Objection, Order, Result
+from agent.command.params import checked
 from agent.command.policy import Policy
 from agent.command.prover import Prover
 from agent.command.recovery import RECOVER, Recovery
 from agent.command.starts import Starts
 from agent.command.targets import parse, value_of
 from agent.command.verbs import VERBS
+from agent.command.work import Work
 from agent.config.schema import Control as ControlSettings
 from agent.errors import AgentError
 from agent.fleet.events import Event
@@ -35,7 +36,6 @@ from drivers.model import Reading
 
 log = logging.getLogger("stoker.control")
 
-_PATTERN = re.compile(r"`str` matching regex '.*'(?= - at|$)")
 SHOWN_FAILURES = 50
 """Devices that an event names, of those that did not do as ordered."""
 
@@ -125,13 +125,8 @@ class Control:
         verb = VERBS.get(verb_name)
         if verb is None:
             raise AgentError(f"unknown verb {verb_name!a}; known: {', '.join(VERBS)}")
-        try:
-            checked = msgspec.convert(params, verb.params)
-        except msgspec.ValidationError as error:
-            # A pattern helps nobody, and what was sent may be a password.
-            words = _PATTERN.sub("a plain word, without quotes, spaces or separators", str(error))
-            raise AgentError(f"{verb_name}: {words}") from None
-        return Order(id=uuid.uuid4().hex, verb=verb, params=checked, who=who, target=target)
+        content = checked(verb_name, params, verb.params)
+        return Order(id=uuid.uuid4().hex, verb=verb, params=content, who=who, target=target)
 
     def chosen(self, target: str) -> list[Device]:
         """The devices of a target; raises `AgentError` where it names none."""
@@ -166,19 +161,22 @@ class Control:
                 not_done_more=max(0, len(failed) - SHOWN_FAILURES),
             )
 
-    def objection(self, device: Device, order: Order) -> str | None:
+    def objection(self, device: Device, order: Order) -> Objection | None:
         """Why an order may not go to a device; None where it may."""
         verb = order.verb
         lock = None if verb.past_locks else self.locks.on(device)
         if lock is not None:
-            return str(lock)
+            return Objection("locked", str(lock))
         if verb is RECOVER:  # it puts right what we did ourselves
             return None
         if not can(device.driver, verb.action):
-            return f"{device.identity.model or device.driver_name} cannot do {verb.name}"
+            model = device.identity.model or device.driver_name
+            return Objection("incapable", f"{model} cannot do {verb.name}")
         if device.id in self._recovery and not verb.past_locks:
-            return "an earlier change was interrupted and is being put right first"
-        return self.policy.objection(device, verb)
+            words = "an earlier change was interrupted and is being put right first"
+            return Objection("recovering", words)
+        forbidden = self.policy.objection(device, verb)
+        return None if forbidden is None else Objection("not_allowed", forbidden)
 
     def start_group(self, device: Device) -> str:
         """What a device shares with others that must not start together: breaker, rack, subnet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any, Protocol
 
@@ -11,10 +10,11 @@ from agent.command.actor import Actor, Sent
 from agent.command.admission import Admission
 from agent.command.drift import Drift
 from agent.command.effects import Verdict
-from agent.command.orders import Job, Order, Result, evidence
+from agent.command.orders import Held, Job, Objection, Order, Result, evidence
 from agent.command.prover import Prover, Shown
 from agent.command.starts import Starts
 from agent.command.verbs import Load
+from agent.command.work import Work
 from agent.fleet.inventory import Device
 from agent.fleet.precedence import Precedence
 from drivers.actions import Answer, Watched
@@ -23,13 +23,11 @@ from drivers.model import Reading
 
 log = logging.getLogger("stoker.dispatcher")
 
-OVERTAKEN = "not sent: another order took its place"
-
 
 class Rules(Protocol):
     """What the dispatcher is held to, and whom it tells."""
 
-    def objection(self, device: Device, order: Order) -> str | None:
+    def objection(self, device: Device, order: Order) -> Objection | None:
         """Why an order may not go to a device; None where it may."""
 
     def start_group(self, device: Device) -> str:
@@ -40,20 +38,6 @@ class Rules(Protocol):
 
     def finished(self, job: Job) -> None:
         """Take note of how it ended on all of them."""
-
-
-class Work:
-    """One order on its way to one device."""
-
-    def __init__(self, job: Job, device: Device, load: Load, at: float) -> None:
-        self.job = job
-        self.device = device
-        self.load = load
-        self.at = at
-        self.may_start = asyncio.Event()
-        self.finished = asyncio.Event()
-        self.overtaken = asyncio.Event()
-        self.superseded = False
 
 
 class Dispatcher:
@@ -103,7 +87,7 @@ class Dispatcher:
             while True:
                 work = self._starts.pop(self._clock.monotonic())
                 if work is not None:
-                    work.may_start.set()
+                    work.start()
                     continue
                 await self._wait_for_start()
 
@@ -113,16 +97,27 @@ class Dispatcher:
         job = Job(order, devices, now)
         for device in devices:
             load = order.verb.load(order.params, device.last)
-            work = Work(job, device, load, now)
             before = self._works.setdefault(device.id, [])
+            earlier = before[-1] if before and load is not Load.SHEDS else None
+            work = Work(job, device, load, now, earlier)
             if load is Load.SHEDS:
                 self._supersede(work, before)
                 self._precedence.begin()
-            earlier = before[-1] if before and load is not Load.SHEDS else None
             before.append(work)
-            self._tasks.create_task(self._take_to_end(work, earlier))
+            self._tasks.create_task(self._take_to_end(work))
         self._tasks.create_task(self._finish(job), name=f"job-{order.id}")
         return job
+
+    def withdraw(self, job: Job) -> None:
+        """Send a job to nobody any more: what waits ends at once with what its gate says.
+
+        What was sent is followed to its proof.
+        """
+        for device in job.devices:
+            for work in self._works.get(device.id, ()):
+                if work.job is job:
+                    self._starts.drop(work)
+                    work.withdraw()
 
     async def _finish(self, job: Job) -> None:
         async for _ in job.follow():
@@ -141,23 +136,14 @@ class Dispatcher:
         except TimeoutError:
             pass
 
-    async def _may_start(self, work: Work) -> None:
-        """Wait for the start-rate limit, where the order may raise the load."""
-        if work.load is Load.RAISES:
-            self._starts.put(work, self._rules.start_group(work.device))
-            self._news.set()
-            await work.may_start.wait()
-
     def _supersede(self, shed: Work, works: list[Work]) -> None:
         """Put aside what would raise the load again, and what sets the same thing."""
         aspect = shed.job.order.verb.aspect
         for work in works:
             verb = work.job.order.verb
             if work.load is Load.RAISES or verb.aspect == aspect:
-                work.superseded = True
                 self._starts.drop(work)
-                work.may_start.set()
-                work.overtaken.set()
+                work.supersede()
                 self._prover.supersede(shed.device.id, verb.name)
 
     def is_busy(self, device_id: str) -> bool:
@@ -166,66 +152,76 @@ class Dispatcher:
 
     # --- one device ---------------------------------------------------------------------------
 
-    async def _take_to_end(self, work: Work, earlier: Work | None) -> None:
+    async def _take_to_end(self, work: Work) -> None:
         device = work.device
         try:
-            result = await self._result(work, earlier)
+            result = await self._result(work)
         except Exception:
             log.exception("an order failed unexpectedly", extra={"device": device.id})
             result = _result(work, Verdict.FAILED, "internal error, see the log")
         finally:
             if work.load is Load.SHEDS:
                 self._precedence.end()
-            work.finished.set()
             self._forget(work)
         self._rules.ended(work.job.order, device, result)
         work.job.end(result)
 
-    async def _result(self, work: Work, earlier: Work | None) -> Result:
-        device, order = work.device, work.job.order
-        objection = self._rules.objection(device, order)
-        if objection is not None:
-            return _result(work, Verdict.REFUSED, objection)
-        if earlier is not None:
-            await earlier.finished.wait()
-        if not work.superseded:
-            await self._may_start(work)
-        if work.superseded:
-            return _result(work, Verdict.SUPERSEDED, OVERTAKEN)
+    async def _result(self, work: Work) -> Result:
+        held = self._objection(work) or await self._wait(work)
+        if held is not None:
+            return _unsent(work, held)
         admission = self._shedding if work.load is Load.SHEDS else self._others
         async with admission.place():
             # It may have waited for minutes: somebody may have locked the rack since.
-            words = None if work.load is Load.SHEDS else self._objection(work)
-            if words is not None:
-                return _result(work, _unsent(work), words)
+            held = work.held() if work.load is Load.SHEDS else self._objection(work)
+            if held is not None:
+                return _unsent(work, held)
             began = self._clock.monotonic()
-            sent = await self._actor.send(device, order, work.load, lambda: self._last_word(work))
+            sent = await self._actor.send(
+                work.device, work.job.order, work.load, lambda: self._last_word(work)
+            )
         return await self._proven(work, sent, began)
 
-    def _objection(self, work: Work) -> str | None:
-        if work.superseded:
-            return OVERTAKEN
-        return self._rules.objection(work.device, work.job.order)
+    async def _wait(self, work: Work) -> Held | None:
+        """Wait for what came before it on the device, and for its turn to start."""
+        await work.until(lambda: work.is_next)
+        held = work.held()
+        if held is None and work.load is Load.RAISES:
+            self._starts.put(work, self._rules.start_group(work.device))
+            self._news.set()
+            await work.until(lambda: work.started)
+            held = work.held()
+        return held
 
-    async def _last_word(self, work: Work) -> str | None:
+    def _objection(self, work: Work) -> Held | None:
+        held = work.held()
+        if held is not None:
+            return held
+        objection = self._rules.objection(work.device, work.job.order)
+        if objection is None:
+            return None
+        return Held(Verdict.REFUSED, objection.words, objection.reason)
+
+    async def _last_word(self, work: Work) -> Held | None:
         """Why an order is not sent after all; where nothing is said it is sent."""
-        if work.load is Load.RAISES and not work.superseded:
+        order = work.job.order
+        if work.load is Load.RAISES:
             await self._keep_distance(work)
-        words = self._objection(work)
-        if words is None:
-            aspect = work.job.order.verb.aspect
-            if aspect is not None:
-                self._drift.release(work.device.id, aspect)
-        return words
+        held = self._objection(work)
+        if held is None and order.gate is not None:
+            held = await order.gate.sending(work.device) or work.held()
+        if held is None and order.verb.aspect is not None:
+            self._drift.release(work.device.id, order.verb.aspect)
+        return held
 
     async def _keep_distance(self, work: Work) -> None:
         """Starts that were let go one by one may have met on the way: space them once more."""
+        if work.held() is not None:
+            return
         now = self._clock.monotonic()
         wait_s = self._starts.spacing.reserve(self._rules.start_group(work.device), now) - now
         if wait_s > 0:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await work.overtaken.wait()
+            await work.pause(wait_s)
 
     async def _proven(self, work: Work, sent: Sent, began: float) -> Result:
         times: dict[str, Any] = {
@@ -234,8 +230,10 @@ class Dispatcher:
         }
         receipt = sent.receipt
         if receipt is None:
-            verdict = _unsent(work) if sent.refused else Verdict.FAILED
-            return _result(work, verdict, sent.words, before=sent.before, **times)
+            held = sent.held or Held(Verdict.FAILED, sent.words)
+            if sent.held and work.superseded:
+                held = held._replace(verdict=Verdict.SUPERSEDED)
+            return _unsent(work, held, sent.before, **times)
         if work.superseded:
             words = f"{sent.words} (then another order took its place)"
             return _result(
@@ -266,16 +264,18 @@ class Dispatcher:
         )
 
     def _forget(self, work: Work) -> None:
+        work.finished = True
         works = self._works.get(work.device.id, [])
         if work in works:
             works.remove(work)
+        for each in works:
+            each.wake()
         if not works:
             self._works.pop(work.device.id, None)
 
 
-def _unsent(work: Work) -> Verdict:
-    """Of an order that was not sent, for it was held back or the driver refused."""
-    return Verdict.SUPERSEDED if work.superseded else Verdict.REFUSED
+def _unsent(work: Work, held: Held, before: Reading | None = None, **times: Any) -> Result:
+    return _result(work, held.verdict, held.words, before, reason=held.reason, **times)
 
 
 def _result(
@@ -284,7 +284,7 @@ def _result(
     words: str,
     before: Reading | None = None,
     after: Reading | None = None,
-    **times: Any,
+    **more: Any,
 ) -> Result:
     device, verb = work.device, work.job.order.verb
     return Result(
@@ -294,5 +294,5 @@ def _result(
         words=words,
         before=evidence(before if before is not None else device.last, verb),
         after=evidence(after, verb),
-        **times,
+        **more,
     )

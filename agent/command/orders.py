@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -15,6 +15,33 @@ from agent.command.verbs import Verb
 from agent.fleet.inventory import Device
 from drivers.actions import Answer
 from drivers.model import MinerReading, Reading, State
+
+
+class Objection(NamedTuple):
+    """Why an order may not go to a device."""
+
+    reason: str
+    """In a word: `locked`, `not_allowed`, `incapable` or `recovering`."""
+    words: str
+
+
+class Held(NamedTuple):
+    """Why an order was not sent to a device."""
+
+    verdict: Verdict
+    words: str
+    reason: str | None = None
+    """Of an objection of this node."""
+
+
+class Gate(Protocol):
+    """What its sender lets an order be sent by: it may be called off, or its time be over."""
+
+    def held(self, device: Device) -> Held | None:
+        """Why it is not to be sent any more; asked often, also while it waits."""
+
+    async def sending(self, device: Device) -> Held | None:
+        """Called last of all, directly before it is sent; where nothing is said, it is."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +54,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The sender: `local:<user>`, or the key of a signed command."""
     target: str = ""
     """As the sender wrote it."""
+    digest: str | None = None
+    """SHA-256 (hex) of the signed command that it is, for the audit; None where it is none."""
+    gate: Gate | None = None
+    """Orders of a person on this host have none: they are sent while he waits."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +99,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     words: str
     """The device's own, or why nothing was sent."""
+    reason: str | None = None
+    """In a word, where this node objected: see `Objection`."""
     answer: Answer | None = None
     before: Evidence | None = None
     after: Evidence | None = None

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from agent.command.dispatcher import Dispatcher
 from agent.command.orders import Job, Order
-from agent.command.verbs import Load, Params, Verb
+from agent.command.params import Params
+from agent.command.verbs import Load, Verb
 from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Inventory
 from drivers.actions import Answer, Receipt

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
+from agent.command.params import (
+    Fans,
+    Hostname,
+    Limit,
+    Mode,
+    Params,
+    Pools,
+    Preset,
+    Share,
+    Switch,
+    Temperature,
+)
 from drivers.actions import Receipt
 from drivers.capabilities import PoolSetting
 from drivers.model import MinerReading, Reading, State
@@ -26,81 +37,6 @@ class Load(StrEnum):
     RAISES = "raises"
     """Or may raise: what is not known counts as raised."""
     KEEPS = "keeps"
-
-
-class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The parameters of a verb; this one takes none."""
-
-
-Percent = Annotated[float, Meta(gt=0, le=100)]
-_PLAIN = r"[^\s\x00-\x1f\x7f\"'`|;,\\$()<>&]"
-"""A character that ends no word of a firmware's, and means nothing to a shell behind its pages."""
-Word = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._+:/%-]{0,63}\Z")]
-
-
-class Limit(Params, frozen=True):
-    """A power in watts, of one device."""
-
-    watts: Annotated[float, Meta(gt=0, le=1_000_000)]
-
-
-class Share(Params, frozen=True):
-    """A share of full power; 100 ends it."""
-
-    percent: Percent
-
-
-class Preset(Params, frozen=True):
-    """One of the machine's own presets."""
-
-    preset: Word
-
-
-class Mode(Params, frozen=True):
-    """One of the firmware's power modes."""
-
-    mode: Word
-
-
-class Pool(Params, frozen=True):
-    """A pool to work for."""
-
-    url: Annotated[str, Meta(pattern=rf"^[a-z0-9+]{{3,20}}://{_PLAIN}{{1,200}}\Z")]
-    user: Annotated[str, Meta(pattern=rf"^{_PLAIN}{{1,120}}\Z")]
-    password: Annotated[str, Meta(pattern=rf"^{_PLAIN}{{0,64}}\Z")] = "x"  # noqa: S105
-
-    def __repr__(self) -> str:
-        return f"Pool(url={self.url!r}, user={self.user!r}, password=...)"
-
-
-class Pools(Params, frozen=True):
-    """All pools, the first one first."""
-
-    pools: Annotated[tuple[Pool, ...], Meta(min_length=1, max_length=3)]
-
-
-class Switch(Params, frozen=True):
-    """On or off."""
-
-    on: bool
-
-
-class Fans(Params, frozen=True):
-    """A fixed duty; without one the firmware decides."""
-
-    percent: Percent | None = None
-
-
-class Temperature(Params, frozen=True):
-    """The temperature that the fan control keeps."""
-
-    celsius: Annotated[float, Meta(ge=20, le=100)]
-
-
-class Hostname(Params, frozen=True):
-    """A name in the network."""
-
-    hostname: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")]
 
 
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +54,8 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a repeat is harmless: the verb names a state, not a deed."""
     dangerous: bool = False
     """Off unless the local configuration names it."""
+    always_sheds: bool = False
+    """Whether it sheds whatever the device shows: it may be done without knowing the time."""
     past_locks: bool = False
     """Whether it reaches devices that are locked: it starts and switches nothing."""
 
@@ -167,6 +105,7 @@ _ROWS = (
         action="pause",
         call=lambda driver, _: driver.pause(),
         load=_sheds,
+        always_sheds=True,
         past_locks=True,
     ),
     Verb(

@@ -454,7 +454,8 @@ async def test_what_was_left_unfinished_is_reported_and_put_right_first() -> Non
             device, place.control.order("device.reboot", {}, device.id, ME)
         )
         assert objection is not None
-        assert "put right first" in objection
+        assert objection.reason == "recovering"
+        assert "put right first" in objection.words
 
         async def recover() -> None:
             shelf.memories[device.id].clear()

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agent.command.actor import Actor
-from agent.command.dispatcher import Dispatcher, Work
+from agent.command.dispatcher import Dispatcher
 from agent.command.drift import Drift
 from agent.command.effects import Verdict
-from agent.command.orders import Job, Order, Result
+from agent.command.orders import Job, Objection, Order, Result
+from agent.command.params import Params
 from agent.command.prover import Prover
 from agent.command.starts import Starts
-from agent.command.verbs import VERBS, Params
+from agent.command.verbs import VERBS
+from agent.command.work import Work
 from agent.fleet.inventory import Device
 from agent.fleet.turn import Preempted
 from drivers.api import Endpoint
@@ -28,9 +30,9 @@ class Rules:
     """Everything is allowed until the test forbids it."""
 
     def __init__(self) -> None:
-        self.forbidden: str | None = None
+        self.forbidden: Objection | None = None
 
-    def objection(self, _device: Device, _order: Order) -> str | None:
+    def objection(self, _device: Device, _order: Order) -> Objection | None:
         return self.forbidden
 
     def start_group(self, _device: Device) -> str:
@@ -156,7 +158,7 @@ async def test_what_is_forbidden_while_it_waits_for_the_device_is_not_sent(rig) 
     gate = rig.miner.script.hold("read")
     resume = rig.order("mining.resume")
     await gate.reached.wait()
-    rig.rules.forbidden = "rack=B7 is locked"
+    rig.rules.forbidden = Objection("locked", "rack=B7 is locked")
     gate.open()
     assert await verdict(resume) is Verdict.REFUSED
     assert rig.acts == []

@@ -8,8 +8,9 @@ import pytest
 
 from agent.command.effects import Verdict
 from agent.command.orders import Job, Order, Result
+from agent.command.params import Params
 from agent.command.recovery import RECOVER, RETRY_S, WHO, Recovery
-from agent.command.verbs import VERBS, Load, Params
+from agent.command.verbs import VERBS, Load
 from agent.config.locations import NOWHERE
 from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Inventory

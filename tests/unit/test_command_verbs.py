@@ -11,7 +11,8 @@ import pytest
 
 from agent.command.control import _shown
 from agent.command.orders import Order
-from agent.command.verbs import VERBS, Load, Pool, Pools
+from agent.command.params import Pool, Pools
+from agent.command.verbs import VERBS, Load
 from agent.config.schema import VerbName
 from drivers.capabilities import ACTIONS, PoolSetting
 from drivers.mock import MockMiner, mock_identity
