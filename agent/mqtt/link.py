@@ -24,6 +24,7 @@ from agent.mqtt.watch import Watch
 from agent.mqtt.wire import (
     CONNACK,
     DISCONNECT,
+    NO_PROPERTIES,
     PINGREQ_PACKET,
     PINGRESP,
     PUBACK,
@@ -82,6 +83,7 @@ class Link:
         self._window = settings.mqtt.inflight
         self._packet_limit = REMAINING_LIMIT
         self._mid = FIRST_MID
+        self._no_properties = NO_PROPERTIES if v5 else b""
         self._farewell: Statement | None = None
         self._said: asyncio.Future[None] = loop.create_future()
         self._splitter = Splitter(settings.inbound_limit, v5=v5)
@@ -100,8 +102,16 @@ class Link:
         """How many more messages may be handed over now."""
         return max(0, self._window - len(self._unacknowledged)) if self.up else 0
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool, token: int) -> Outcome:
-        """Queue one QoS 1 message for the next flush."""
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool,
+        token: int,
+        properties: bytes | None = None,
+    ) -> Outcome:
+        """Queue one QoS 1 message for the next flush; 3.1.1 has no properties."""
         waiting = self._unacknowledged
         if not self.up:
             return Outcome.OFFLINE
@@ -110,7 +120,9 @@ class Link:
         mid = self._mid
         while mid in waiting:
             mid = mid + 1 if mid < LAST_MID else FIRST_MID
-        head = publish_head(topic, len(payload), mid, retain=retain, v5=self.v5)
+        if properties is None or not self.v5:
+            properties = self._no_properties
+        head = publish_head(topic, len(payload), mid, retain=retain, properties=properties)
         if len(head) + len(payload) > self._packet_limit:
             self._stats.too_large += 1
             return Outcome.TOO_LARGE

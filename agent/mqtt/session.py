@@ -18,6 +18,7 @@ from agent.mqtt.link import Link, Owner
 from agent.mqtt.secrets import load
 from agent.mqtt.settings import SessionSettings
 from agent.mqtt.topics import check_filter
+from agent.mqtt.wire import publish_properties
 
 STABLE_S = 30.0
 """A connection that lived this long ends well enough to begin again with short delays."""
@@ -75,16 +76,30 @@ class Session:
         """How many messages may be handed over now."""
         return 0 if self._link is None else self._link.room
 
-    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False) -> Outcome:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        correlation: bytes | None = None,
+    ) -> Outcome:
         """Hand over one QoS 1 message; true when it was taken.
 
         The token, which must not be negative, comes back exactly once: through on_puback,
-        on_refused or on_disconnect. Raises ValueError for a topic that is none.
+        on_refused or on_disconnect. On MQTT 5 the broker forgets the message after `expiry_s`,
+        and whoever gets it gets `correlation` with it; on 3.1.1 both are left out. Raises
+        ValueError for a topic that is none, and where MQTT has no room for these two.
         """
         link = self._link
         if link is None:
             return Outcome.OFFLINE
-        return link.publish(topic, payload, retain=retain, token=token)
+        if expiry_s is None and correlation is None:
+            return link.publish(topic, payload, retain=retain, token=token)
+        properties = publish_properties(expiry_s, correlation)
+        return link.publish(topic, payload, retain=retain, token=token, properties=properties)
 
     def subscribe(self, filters: Iterable[str]) -> None:
         """Subscribe at QoS 1, now and on every connection to come; ValueError for a bad filter."""
