@@ -65,9 +65,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     make: str | None = None
     model: str | None = None
     firmware: str | None = None
+    """Its name, such as `stock` or `cgminer`."""
     firmware_version: str | None = None
+    """In the vendor's own notation."""
     serial: str | None = None
     mac: str | None = None
+    """Lower case with colons."""
     hostname: str | None = None
     algorithm: str | None = None
     """What it hashes, such as `sha256` or `scrypt`; rates of different ones do not add up."""
@@ -95,10 +98,12 @@ class Board(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     index: int
+    """The firmware's own number."""
     serial: str | None = None
     hashrate_ths: float | None = None
     hashrate_nominal_ths: float | None = None
     chips: int | None = None
+    """Chips that answer."""
     chips_expected: int | None = None
     board_temp_c: float | None = None
     chip_temp_c: float | None = None
@@ -114,7 +119,9 @@ class Fan(msgspec.Struct, frozen=True, gc=False):
 
     index: int
     rpm: int | None = None
+    """0 is a fan that stands."""
     duty_percent: float | None = None
+    """How hard it is driven, 0 to 100."""
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -123,7 +130,9 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     url: str | None = None
     user: str | None = None
     status: str | None = None
+    """The firmware's word, such as `Alive` or `Dead`."""
     active: bool | None = None
+    """Whether the miner works for this pool now."""
     accepted: int | None = None
     rejected: int | None = None
     stale: int | None = None
@@ -149,19 +158,22 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     taken_at: datetime
     state: State
     uptime_s: float | None = None
+    """Since the mining program started; of a host, since boot."""
     faults: tuple[Fault, ...] = ()
+    """What the device itself shows to be wrong."""
     missing: tuple[str, ...] = ()
     """Parts the device refused, did not know, or sent cut off; their values are `None`."""
 
 
 class MinerReading(Reading, frozen=True, kw_only=True):
-    """A miner. `hashrate_ths` is the shortest window the firmware reports, `hashrate_avg_ths`
-    the mean since start, `hashrate_nominal_ths` what the firmware says it should reach.
-    """  # noqa: D205
+    """A miner."""
 
     hashrate_ths: float | None = None
+    """Over the shortest window that the firmware has."""
     hashrate_avg_ths: float | None = None
+    """The mean since start."""
     hashrate_nominal_ths: float | None = None
+    """What the firmware says it should reach."""
     power_w: float | None = None
     """What the machine draws from the wall, as far as the device tells that apart."""
     power_source: PowerSource | None = None
@@ -170,9 +182,12 @@ class MinerReading(Reading, frozen=True, kw_only=True):
     power_limit_w: float | None = None
     """The limit or target that is set."""
     power_limit_min_w: float | None = None
+    """The lowest limit that it takes."""
     power_limit_max_w: float | None = None
+    """The highest limit that it takes."""
     efficiency_j_th: float | None = None
     mode: str | None = None
+    """The firmware's power mode, in its own words."""
     preset: str | None = None
     """The chosen one of the machine's own presets, where it has such."""
     throttle_percent: float | None = None
@@ -180,12 +195,19 @@ class MinerReading(Reading, frozen=True, kw_only=True):
     temp_target_c: float | None = None
     """The temperature that its fan control keeps."""
     inlet_temp_c: float | None = None
+    """Of the air or coolant coming in."""
     outlet_temp_c: float | None = None
+    """Of the air or coolant going out."""
     chip_temp_max_c: float | None = None
+    """The hottest chip sensor."""
     shares_accepted: int | None = None
+    """Counter since start, over all pools."""
     shares_rejected: int | None = None
+    """Counter since start, over all pools."""
     shares_stale: int | None = None
+    """Counter since start, over all pools."""
     hw_errors: int | None = None
+    """Counter since start."""
     locating: bool | None = None
     """Whether the locating light blinks."""
     boards: tuple[Board, ...] = ()
@@ -220,6 +242,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mount: str
     total_bytes: int
     free_bytes: int
+    """What the agent's user may still fill."""
 
 
 class NetworkPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -231,7 +254,9 @@ class NetworkPort(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     received_bytes: int | None = None
     sent_bytes: int | None = None
     errors: int | None = None
+    """Both directions."""
     drops: int | None = None
+    """Both directions."""
 
 
 class Thermometer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -245,12 +270,17 @@ class HostReading(Reading, frozen=True, kw_only=True):
     """The host the agent runs on."""
 
     cpu_percent: float | None = None
+    """Of all processors, since the last reading."""
     load_1m: float | None = None
+    """Mean number of runnable processes over a minute."""
     memory_total_bytes: int | None = None
     memory_available_bytes: int | None = None
     clock_synchronised: bool | None = None
+    """Whether the clock follows a time source."""
     clock_offset_s: float | None = None
+    """By which it still has to be moved, positive where it is behind."""
     clock_source: str | None = None
+    """Who said so: `kernel`, `chrony` or `timesyncd`."""
     volumes: tuple[Volume, ...] = ()
     ports: tuple[NetworkPort, ...] = ()
     thermometers: tuple[Thermometer, ...] = ()

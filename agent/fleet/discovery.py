@@ -20,11 +20,14 @@ log = logging.getLogger("stoker.discovery")
 
 
 class SweepStats(msgspec.Struct):
-    """How far the sweeps have come."""
+    """How far the sweeps have come, since the agent started."""
 
     sweeps: int = 0
+    """Whole sweeps over the ranges."""
     asked: int = 0
+    """Addresses without a known device that were asked."""
     found: int = 0
+    """How many of them answered usably."""
 
 
 class Discovery:

@@ -14,6 +14,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     at: datetime
     message: str
+    """A sentence for people."""
     device_id: str | None = None
     address: str | None = None
     details: dict[str, Any] = {}
+    """For programs; which there are hangs on the name."""

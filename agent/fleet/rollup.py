@@ -20,14 +20,17 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet showed, each device by its last reading. Watts by their source."""
 
     devices: int
+    """Devices with a reading; the host itself is not counted."""
     hashrate_ths: float
     hashrate_nominal_ths: float
+    """Of the devices that state one."""
     power_metered_w: float
     power_reported_w: float
     power_modelled_w: float
     without_power: int
     """Devices whose watts nobody knows; they are in none of the sums."""
     by_state: dict[str, int]
+    """Devices in each state; states without a device are left out."""
 
 
 class Rollup:

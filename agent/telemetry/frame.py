@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
+
+from agent.telemetry.messages import BootId, Count, Seq
 
 VERSION = 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,17 +38,17 @@ class Start(int):
 class Frame(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The map of a frame. Lists named as differences begin with a difference to 0."""
 
-    v: int
+    v: Annotated[int, Meta(extra_json_schema={"enum": [VERSION]})]
     node: str
-    boot: str
-    strm: str
-    chain: int
+    boot: BootId
+    strm: Annotated[str, Meta(extra_json_schema={"enum": ["telemetry"]})]
+    chain: Seq
     """The seq of the chain's first row."""
-    no: int
+    no: Count
     """The place of the frame in its chain, from 0."""
-    seq: int
+    seq: Seq
     """The seq of the first row."""
-    tick: int
+    tick: Annotated[int, Meta(extra_json_schema={"enum": [1000, 1]})]
     """Microseconds in the unit of time."""
     thin: int = 0
     """Seconds from one kept row of a device to the next; 0 where all are there."""

@@ -30,13 +30,16 @@ class BadMark(Exception):
     """A mark that is not obeyed, and why."""
 
 
-class _Mark(msgspec.Struct):
+class Mark(msgspec.Struct):
+    """How far a consumer has a stream on its own disk. Other members are ignored."""
+
     stored: Annotated[
         dict[str, Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=BOOTS_LIMIT)
     ]
+    """By `boot_id`: everything of the stream up to this `seq` is stored, or was told as lost."""
 
 
-_decoder = msgspec.json.Decoder(_Mark)
+_decoder = msgspec.json.Decoder(Mark)
 
 
 def parse_mark(payload: bytes) -> dict[str, int]:
