@@ -64,13 +64,17 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What a reading shows that bears on an action."""
 
     at: datetime
+    """When the reading was taken."""
     state: State
     hashrate_ths: float | None = None
     power_w: float | None = None
     power_source: str | None = None
+    """As in a reading."""
     power_limit_w: float | None = None
     mode: str | None = None
+    """The preset, where it shows one, else the mode."""
     pools: tuple[str, ...] | None = None
+    """In their order, each as `user@host:port`, without passwords."""
 
 
 def evidence(reading: Reading | None, verb: Verb) -> Evidence | None:
@@ -102,8 +106,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     """In a word, where this node objected: see `Objection`."""
     answer: Answer | None = None
+    """What the device said; null where it was asked nothing."""
     before: Evidence | None = None
+    """What a reading showed before the order."""
     after: Evidence | None = None
+    """What the reading showed that settled it, or the last one that was taken."""
     waited_s: float = 0.0
     """From the order to its dispatch to this device."""
     answered_s: float | None = None

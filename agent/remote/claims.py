@@ -21,6 +21,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Which devices: `all`, or everything else that is said holds of each (ids: one of them)."""
 
     all: bool = False
+    """Every device of the nodes that are addressed."""
     ids: Annotated[tuple[Word, ...], Meta(max_length=30_000)] = ()
     tags: dict[Word, OneOf] = {}
     """Places and tags: site, building, rack, row, customer, or the operator's own."""
@@ -48,9 +49,11 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One command."""
 
     jti: CommandId
+    """The id of the command, which the topic ends in."""
     aud: Annotated[str, Meta(min_length=1, max_length=130)]
     """`<site>`, or `<site>/<node>`."""
     iat: Moment
+    """When it was issued."""
     verb: Word
     iss: Word | None = None
     """Who sends it, in words: for the audit. What counts is the key."""
@@ -60,7 +63,9 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Nothing of it begins before this: a command may wait."""
     target: Target | None = None
     params: dict[str, Any] = {}
+    """What the verb takes."""
     dry_run: bool = False
+    """Only say what would be done, to which devices, and with which effect."""
     supersedes: Annotated[tuple[CommandId, ...], Meta(max_length=100)] = ()
     """Commands that are cancelled when this one is accepted."""
     rollout: Rollout | None = None

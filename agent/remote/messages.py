@@ -62,13 +62,18 @@ class DeviceResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     address: str
     verdict: Verdict
     words: str
+    """The device's own, or why nothing was sent."""
     reason: Reason | None = None
     """Of a refusal by this node."""
     answer: Answer | None = None
     before: Evidence | None = None
+    """What a reading showed before the order."""
     after: Evidence | None = None
+    """What the reading showed that settled it, or the last one that was taken."""
     answered_s: float | None = None
+    """From the dispatch to the device's answer."""
     proved_s: float | None = None
+    """From the dispatch to the reading that settled it."""
     change_w: float | None = None
     """Dry runs: the effect on the device's power."""
 
@@ -85,7 +90,9 @@ class CommandState(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     """SHA-256 (hex) of the command's bytes: what this state is about."""
     words: str
+    """For people."""
     reason: Reason | None = None
+    """Why it was rejected."""
     verb: str | None = None
     key: str | None = None
     """The id of the key that signed it."""
@@ -93,13 +100,18 @@ class CommandState(msgspec.Struct, frozen=True, kw_only=True):
     waiting_for: str | None = None
     """`approval`, `not_before` or `pause`."""
     expires_at: datetime | None = None
+    """Nothing of it begins after this."""
     targets: int = 0
+    """Devices of this node that are meant."""
     done: int = 0
+    """Devices that have their result."""
     verdicts: dict[str, int] = {}
+    """Devices by verdict."""
     pages: int = 0
     """Pages of results that have been published."""
     watts: Watts | None = None
     cancelled_by: str | None = None
+    """Who stopped it."""
 
 
 class ResultPage(msgspec.Struct, frozen=True, kw_only=True):
