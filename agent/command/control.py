@@ -6,11 +6,12 @@ import logging
 import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from agent.command.actor import Actor
+from agent.command.audit_notes import Audit, AuditNotes
 from agent.command.dispatcher import Dispatcher
 from agent.command.drift import Drift
 from agent.command.keeper import Keeper
@@ -43,9 +44,6 @@ SHOWN_FAILURES = 50
 class Store(Protocol):
     """What is kept on disk for control."""
 
-    def note(self, at: float, who: str, record: bytes) -> None:
-        """Append to the audit."""
-
     def remembered(self, device_id: str) -> dict[str, bytes]:
         """What a device's memory holds."""
 
@@ -54,6 +52,15 @@ class Store(Protocol):
 
     async def save_lock(self, scope: str, record: bytes | None) -> None:
         """Write a lock, or drop it."""
+
+
+class Durable(NamedTuple):
+    """What outlives the agent, as control needs it."""
+
+    store: Store
+    locks: list[bytes]
+    """Those that were saved."""
+    audit: Audit
 
 
 class Control:
@@ -67,16 +74,17 @@ class Control:
         poller: Poller,
         registrar: Registrar,
         clock: Clock,
-        store: Store,
-        locks: list[bytes],
+        durable: Durable,
         tell: Callable[[Event], None],
     ) -> None:
         self.policy = Policy(settings)
-        self.locks = Locks(locks, store.save_lock)
+        store = durable.store
+        self.locks = Locks(durable.locks, store.save_lock)
         self._groups = settings.start_group
         self._inventory = inventory
         self._clock = clock
-        self._store = store
+        self._audit = durable.audit
+        self._notes = AuditNotes(durable.audit, clock)
         self._tell = tell
         self._prover = Prover(clock, poller, registrar.reidentify)
         self._drift = Drift(self._tell_drift)
@@ -111,7 +119,12 @@ class Control:
             ("prover", self._prover.run()),
             ("recovery", self._recovery.run()),
             ("keeper", self._keeper.run()),
+            ("audit notes", self._notes.run()),
         ]
+
+    def adopt(self, settings: ControlSettings) -> None:
+        """Take over what another configuration allows; the rates of starts stay."""
+        self.policy = Policy(settings)
 
     @property
     def mode(self) -> str:
@@ -138,8 +151,11 @@ class Control:
 
     def begin(self, order: Order) -> Job:
         """Set an order going on every device of its target."""
-        devices = self.chosen(order.target)
-        self._note(order, "begun", devices=len(devices))
+        return self.submit(order, self.chosen(order.target))
+
+    def submit(self, order: Order, devices: list[Device]) -> Job:
+        """Set an order going on these devices."""
+        self._notes.begun(order, len(devices))
         if len(devices) > 1:
             words = f"{order.verb.name} on {len(devices)} devices for {order.who}"
             self._event("action.begun", words, order, devices=len(devices))
@@ -148,7 +164,7 @@ class Control:
     def finished(self, job: Job) -> None:
         """Tell how a job over several devices ended."""
         counts = job.counts()
-        self._note(job.order, "ended", verdicts=counts)
+        self._notes.ended(job.order, counts)
         if len(job.devices) > 1:
             failed = [each.device_id for each in job.results if not each.verdict.good]
             words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
@@ -213,8 +229,7 @@ class Control:
 
     def _told_of_lock(self, name: str, who: str, words: str, lock: Lock) -> None:
         log.warning("%s: %s", name, words, extra={"user": who})
-        record = {"what": name, "lock": lock}
-        self._store.note(self._clock.now(), who, msgspec.json.encode(record))
+        self._audit.note(who, name, lock)
         details = {"scope": lock.scope, "who": who, "reason": lock.reason}
         self._tell(Event(name=name, at=self._now(), message=words, details=details))
 
@@ -226,7 +241,7 @@ class Control:
 
     def ended(self, order: Order, device: Device, result: Result) -> None:
         """Note how an order ended on one device."""
-        self._note(order, "result", result=result)
+        self._notes.result(order, result)
         fields = {"device": device.id, "command": order.id, "user": order.who}
         words = f"{order.verb.name}: {result.verdict}: {result.words}"
         log.log(logging.DEBUG if result.verdict.good else logging.INFO, "%s", words, extra=fields)
@@ -251,17 +266,6 @@ class Control:
             )
         )
 
-    def _note(self, order: Order, what: str, **content: Any) -> None:
-        record = {
-            "what": what,
-            "order": order.id,
-            "verb": order.verb.name,
-            "target": order.target,
-            "params": _shown(order.params),
-            **content,
-        }
-        self._store.note(self._clock.now(), order.who, msgspec.json.encode(record))
-
     def _event(
         self, name: str, words: str, order: Order, *, device: Device | None = None, **details: Any
     ) -> None:
@@ -284,11 +288,3 @@ class Control:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)
-
-
-def _shown(params: Any) -> Any:
-    """Parameters for the audit: pools without their passwords."""
-    shown = msgspec.to_builtins(params)
-    for pool in shown.get("pools", ()):
-        pool.pop("password", None)
-    return shown

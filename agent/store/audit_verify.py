@@ -153,7 +153,6 @@ class _Walk:
         return (
             record.seq == self._expected
             and before is not None
-            and record.prev in (None, before)
             and seal(data, before) == record.hash
         )
 

@@ -40,9 +40,6 @@ CREATE TABLE IF NOT EXISTS memory (
     PRIMARY KEY (device_id, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lock (scope TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS audit (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, who TEXT NOT NULL, record BLOB NOT NULL
-);
 """
 
 
@@ -54,7 +51,6 @@ class Database:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection
         self._dirty: dict[str, bytes] = {}
-        self._audit: list[tuple[float, str, bytes]] = []
         self._memories = Memories(lambda changes: self._run(lambda: self._write_changes(changes)))
         self._trouble = False
         self._owes_epoch = False
@@ -123,8 +119,6 @@ class Database:
             self._owes_epoch = False
         if self._dirty:
             await self._flush_devices()
-        if self._audit:
-            await self._flush_audit()
 
     async def _flush_devices(self) -> None:
         batch, self._dirty = self._dirty, {}
@@ -140,31 +134,7 @@ class Database:
                 "INSERT OR REPLACE INTO device (id, known) VALUES (?, ?)", batch.items()
             )
 
-    async def _flush_audit(self) -> None:
-        batch, self._audit = self._audit, []
-        try:
-            await self._run(lambda: self._write_audit(batch))
-        except StoreError:
-            self._audit = batch + self._audit
-            raise
-
-    def _write_audit(self, batch: list[tuple[float, str, bytes]]) -> None:
-        sql = "INSERT INTO audit (at, who, record) VALUES (?, ?, ?)"
-        with self._connection:
-            self._connection.executemany(sql, batch)
-
-    # --- what was ordered, and what is locked ---------------------------------------------
-
-    def note(self, at: float, who: str, record: bytes) -> None:
-        """Append to the audit with the next flush."""
-        self._audit.append((at, who, record))
-
-    async def audit(self, most: int) -> list[tuple[int, float, str, bytes]]:
-        """The last entries of the audit, oldest first: number, time, sender, record."""
-        await self.flush()
-        query = "SELECT seq, at, who, record FROM audit ORDER BY seq DESC LIMIT ?"
-        rows = await self._run(lambda: self._connection.execute(query, (most,)).fetchall())
-        return rows[::-1]
+    # --- what is locked ---------------------------------------------------------------------
 
     async def locks(self) -> list[bytes]:
         """Every lock that was saved."""

@@ -122,6 +122,19 @@ def test_a_byte_that_was_flipped_is_found_where_it_is(log, draw):
     assert verdict.head == log.heads[at]
 
 
+@given(logs, st.integers(1, 30), st.data())
+def test_a_number_that_was_changed_is_an_alteration(log, number, draw):
+    """Though it looks as if records were missing, or stood twice."""
+    at = rank(draw, log)
+    assume(number != at + 1)
+    head, changed = f'{{"seq":{at + 1},'.encode(), f'{{"seq":{number},'.encode()
+
+    def renumber(lines: list[bytes]) -> None:
+        lines[at % log.per_file] = lines[at % log.per_file].replace(head, changed)
+
+    assert found(log.mutated(renumber, at)) == (Fault.ALTERED, at + 1)
+
+
 @given(logs, st.data())
 def test_a_record_that_was_dropped_is_missed(log, draw):
     at = rank(draw, log)

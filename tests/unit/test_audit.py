@@ -247,6 +247,20 @@ async def test_a_file_without_a_whole_record_is_taken_on(directory, piece):
     assert judged(directory).intact
 
 
+async def test_an_empty_file_of_another_record_is_left_alone(directory):
+    async with opened(directory) as audit:
+        audit.note(ME, "a", {})
+    (path,) = paths(directory)
+    path.with_name("audit-000000000007.log").touch()
+    async with opened(directory) as audit:
+        audit.note(ME, "b", {})
+    assert [each.name[-7:-4] for each in paths(directory)] == ["001", "002", "007"]
+    assert judged(directory).intact
+    async with opened(directory) as audit:
+        audit.note(ME, "c", {})
+    assert said(directory) == ["a", "b", "c"]
+
+
 async def test_a_long_last_record_is_found(directory):
     async with opened(directory) as audit:
         audit.note(ME, "a", {"words": "x" * 1_000_000})
@@ -426,8 +440,8 @@ async def test_memory_is_bounded_in_bytes_too(directory, disk, monkeypatch):
         disk.room = 0
         for number in range(50):
             audit.note(ME, str(number), {"words": "x" * 200})
-        with pytest.raises(StoreError):
-            await audit.write()
+            with pytest.raises(StoreError):
+                await audit.write()
         disk.room = None
     assert said(directory) == ["audit.lost", "46", "47", "48", "49"]
 

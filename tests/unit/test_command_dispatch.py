@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
-from agent.command.control import Control
+from agent.command.control import Control, Durable
 from agent.command.orders import Job, Result
 from agent.config.locations import Location
 from agent.config.schema import Allow
@@ -64,12 +65,12 @@ class Shelf:
     """A store in memory."""
 
     def __init__(self) -> None:
-        self.audit: list[tuple[str, bytes]] = []
+        self.audit: list[tuple[str, str, bytes]] = []
         self.locks: dict[str, bytes] = {}
         self.memories: dict[str, dict[str, bytes]] = {}
 
-    def note(self, _at: float, who: str, record: bytes) -> None:
-        self.audit.append((who, record))
+    def note(self, who: str, what: str, content: Any) -> None:
+        self.audit.append((who, what, msgspec.json.encode(content)))
 
     def remembered(self, device_id: str) -> dict[str, bytes]:
         return self.memories.setdefault(device_id, {})
@@ -102,8 +103,7 @@ class House:
             poller=self.fleet.poller,
             registrar=self.fleet.registrar,
             clock=clock,
-            store=shelf,
-            locks=list(shelf.locks.values()),
+            durable=Durable(shelf, list(shelf.locks.values()), shelf),
             tell=self.fleet.sink.event,
         )
 
@@ -438,9 +438,10 @@ async def test_every_order_is_audited_without_passwords() -> None:
         pools = [{"url": "stratum+tcp://b:1", "user": "w", "password": "verysecret"}]
         await place.do("pools.set", pools=pools)
         await settled_loop()
-        assert len(place.shelf.audit) == 4  # begun, two results, ended
-        assert {who for who, _ in place.shelf.audit} == {ME}
-        assert not any(b"verysecret" in record for _, record in place.shelf.audit)
+        notes = place.shelf.audit
+        assert [what for _, what, _ in notes] == ["order.begun", "order.results", "order.ended"]
+        assert {who for who, _, _ in notes} == {ME}
+        assert not any(b"verysecret" in content for _, _, content in notes)
         assert place.events("action.ended")[0].details["verdicts"] == {"verified": 2}
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from agent.command.control import _shown
+from agent.command.audit_notes import shown as audited
 from agent.command.orders import Order
 from agent.command.params import Pool, Pools
 from agent.command.verbs import VERBS, Load
@@ -212,7 +212,7 @@ def secret_pools() -> Pools:
         ),
         lambda: repr(PoolSetting("http://b:1", "b", SECRET)),
         lambda: repr([PoolSetting("http://b:1", "b", SECRET)]),
-        lambda: repr(_shown(secret_pools())),
+        lambda: repr(audited(secret_pools())),
     ],
 )
 def test_no_password_is_shown(shown) -> None:
@@ -236,12 +236,12 @@ def test_no_error_tells_a_password(content) -> None:
 
 
 def test_the_audit_shows_pools_and_all_else() -> None:
-    first, second = _shown(secret_pools())["pools"]
+    first, second = audited(secret_pools())["pools"]
     assert first == {"url": POOL["url"], "user": "site.1"}
     assert second == {"url": "http://b:1", "user": "b"}
     assert secret_pools().pools[0].password == SECRET  # the order itself keeps it
-    assert _shown(params("power.limit", {"watts": 3000})) == {"watts": 3000.0}
-    assert _shown(params("mining.pause", {})) == {}
+    assert audited(params("power.limit", {"watts": 3000})) == {"watts": 3000.0}
+    assert audited(params("mining.pause", {})) == {}
 
 
 # --- what it does to the load ---------------------------------------------------------------------

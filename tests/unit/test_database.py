@@ -320,18 +320,26 @@ async def test_memories_written_at_once_are_all_on_disk(path):
         assert sorted(database.remembering("k")) == sorted(f"d{at}" for at in range(1, 200, 2))
 
 
-async def test_the_audit_and_the_locks_outlive_a_restart(path):
+async def test_the_locks_outlive_a_restart(path):
     async with Database(path) as database:
-        database.note(1.0, "local:a", b"one")
-        database.note(2.0, "local:b", b"two")
         await database.save_lock("rack=B7", b"lock")
         await database.save_lock("rack=B8", b"other")
         await database.save_lock("rack=B8", None)
     async with Database(path) as database:
         assert await database.locks() == [b"lock"]
-        database.note(3.0, "local:a", b"three")
-        last = await database.audit(2)
-    assert [(at, who, record) for _, at, who, record in last] == [
-        (2.0, "local:b", b"two"),
-        (3.0, "local:a", b"three"),
-    ]
+
+
+async def test_the_audit_of_an_earlier_version_is_left_alone(path):
+    """It was a table; records go to files now."""
+    async with Database(path):
+        pass
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("CREATE TABLE audit (seq INTEGER PRIMARY KEY, record BLOB NOT NULL)")
+        connection.execute("INSERT INTO audit VALUES (1, 'old')")
+    connection.close()
+    async with Database(path):
+        pass
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT * FROM audit").fetchall() == [(1, "old")]
+    connection.close()
