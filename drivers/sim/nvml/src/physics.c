@@ -116,6 +116,9 @@ static void decide(struct fake_gpu *gpu)
     fake_busy(gpu, ANY, &gpu->now);
     if (!isnan(gpu->pinned_temperature_c))
         gpu->temperature_c = gpu->pinned_temperature_c;
+    gpu->memory_temperature_c = isnan(gpu->pinned_memory_temperature_c)
+                                    ? gpu->temperature_c + 6
+                                    : gpu->pinned_memory_temperature_c;
     gpu->reasons = gpu->forced_reasons;
     note_heat(gpu);
     if (gpu->now.gpu_pct > 0)
@@ -135,11 +138,6 @@ static void heat(struct fake_gpu *gpu, double step_s)
     double target = model->ambient_c + (model->full_c - (double)model->ambient_c) * share;
     double kept = exp(-step_s / model->heat_time_s);
     gpu->temperature_c = target + (gpu->temperature_c - target) * kept;
-    if (!isnan(gpu->pinned_temperature_c))
-        gpu->temperature_c = gpu->pinned_temperature_c;
-    gpu->memory_temperature_c = isnan(gpu->pinned_memory_temperature_c)
-                                    ? gpu->temperature_c + 6
-                                    : gpu->pinned_memory_temperature_c;
 }
 
 static void count_violations(struct fake_gpu *gpu, double step_s)
