@@ -171,7 +171,7 @@ class Dispatcher:
         if held is not None:
             return _unsent(work, held)
         admission = self._shedding if work.load is Load.SHEDS else self._others
-        async with admission.place():
+        async with admission.place(work.job):
             # It may have waited for minutes: somebody may have locked the rack since.
             held = work.held() if work.load is Load.SHEDS else self._objection(work)
             if held is not None:

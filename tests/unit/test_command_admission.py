@@ -155,3 +155,23 @@ async def test_who_is_cancelled_inside_gives_the_place_back(time, queue) -> None
     queue.cancel(1)
     await settled_loop()
     assert queue.inside == [2, 3]
+
+
+async def test_one_who_wants_a_single_place_does_not_wait_for_ten_thousand() -> None:
+    admission = Admission(1)
+    held = admission.place("many")
+    await held.__aenter__()
+    order: list[str] = []
+
+    async def want(whose: str) -> None:
+        async with admission.place(whose):
+            order.append(whose)
+
+    tasks = [asyncio.create_task(want("many")) for _ in range(5)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(want("one")))
+    await asyncio.sleep(0)
+    await held.__aexit__()
+    await asyncio.gather(*tasks)
+    assert order.index("one") <= 1
+    assert order.count("many") == 5
