@@ -132,7 +132,7 @@ def test_the_guide_names_every_field(name: str) -> None:
 
 def test_the_guide_and_the_contract_name_every_event() -> None:
     code = "".join(path.read_text() for path in (ROOT / "agent").rglob("*.py"))
-    named = re.findall(r'"((?:device|action|lock|telemetry|spool)\.[a-z]+)"', code)
+    named = re.findall(r'"((?:device|action|lock|telemetry|spool)\.[a-z]+|audit\.head)"', code)
     used = set(named) - {*VERBS, RECOVER.name}
     assert used == set(SCHEMAS["Event"]["properties"]["name"]["enum"])
     assert used == set(SCHEMAS["Event"]["x-details"])
