@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+from agent.command import foreseen, shown
 from agent.command.dispatcher import Dispatcher
 from agent.command.orders import Job, Order
 from agent.command.params import Params
-from agent.command.verbs import Load, Verb
+from agent.command.verbs import SETTING_S, Load, Verb
 from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Inventory
 from drivers.actions import Answer, Receipt
@@ -38,6 +39,10 @@ RECOVER = Verb(
     action="recover",
     call=_recover,
     load=lambda _params, _reading: Load.KEEPS,
+    shown=shown.never,
+    settles_s=None,
+    foreseen=foreseen.unknown,
+    expiry_s=SETTING_S,
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from agent.command import foreseen, shown
 from agent.command.params import (
     Fans,
     Hostname,
@@ -39,6 +40,15 @@ class Load(StrEnum):
     KEEPS = "keeps"
 
 
+NOW_S = 60.0
+"""Shedding and lights are meant for now: what was held up on the way must not surprise anybody."""
+SETTING_S = 600.0
+"""Names a state, and may take its turn: 30,000 devices take two minutes; where a limit is raised, a
+rack of a hundred takes under nine at the default rate of its breaker."""
+START_S = 7200.0
+"""Starts wait for their rate: 10,000 of them take 83 minutes at the default of 120 a minute."""
+
+
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can be ordered."""
 
@@ -48,6 +58,14 @@ class Verb(msgspec.Struct, frozen=True, kw_only=True):
     params: type[Params] = Params
     call: Callable[[Any, Any], Awaitable[Receipt]]
     load: Callable[[Any, Reading | None], Load]
+    shown: Callable[[Any, Reading, float], bool | None]
+    """Whether a reading shows what was ordered so many seconds before it; see `shown`."""
+    settles_s: float | None
+    """How long the effect may take with the slowest dialect; None where no reading shows it."""
+    foreseen: Callable[[Any, Reading], float | None]
+    """What it is expected to change in the power drawn, in watts; see `foreseen`."""
+    expiry_s: float
+    """Nothing of a command begins later than this, where its sender does not say."""
     aspect: str | None = None
     """What of the device it sets: verbs of one aspect replace each other's effects."""
     repeatable: bool = True
@@ -107,6 +125,10 @@ _ROWS = (
         load=_sheds,
         always_sheds=True,
         past_locks=True,
+        shown=shown.asleep,
+        settles_s=240.0,
+        foreseen=foreseen.asleep,
+        expiry_s=NOW_S,
     ),
     Verb(
         name="mining.resume",
@@ -114,6 +136,10 @@ _ROWS = (
         action="resume",
         call=lambda driver, _: driver.resume(),
         load=_raises,
+        shown=shown.awake,
+        settles_s=900.0,
+        foreseen=foreseen.awake,
+        expiry_s=START_S,
     ),
     Verb(
         name="mining.restart",
@@ -121,6 +147,10 @@ _ROWS = (
         call=lambda driver, _: driver.restart_mining(),
         load=_raises,
         repeatable=False,
+        shown=shown.begun_anew,
+        settles_s=600.0,
+        foreseen=foreseen.as_before,
+        expiry_s=START_S,
     ),
     Verb(
         name="device.reboot",
@@ -128,6 +158,10 @@ _ROWS = (
         call=lambda driver, _: driver.reboot(),
         load=_raises,
         repeatable=False,
+        shown=shown.begun_anew,
+        settles_s=900.0,
+        foreseen=foreseen.as_before,
+        expiry_s=START_S,
     ),
     Verb(
         name="power.limit",
@@ -136,6 +170,10 @@ _ROWS = (
         params=Limit,
         call=lambda driver, params: driver.limit_power(params.watts),
         load=_limit_load,
+        shown=shown.limit,
+        settles_s=900.0,
+        foreseen=foreseen.limited,
+        expiry_s=SETTING_S,
     ),
     Verb(
         name="power.throttle",
@@ -144,6 +182,10 @@ _ROWS = (
         params=Share,
         call=lambda driver, params: driver.throttle(params.percent),
         load=_share_load,
+        shown=shown.share,
+        settles_s=900.0,
+        foreseen=foreseen.throttled,
+        expiry_s=SETTING_S,
     ),
     Verb(
         name="power.preset",
@@ -152,6 +194,10 @@ _ROWS = (
         params=Preset,
         call=lambda driver, params: driver.choose_preset(params.preset),
         load=_raises,
+        shown=shown.preset,
+        settles_s=900.0,
+        foreseen=foreseen.unknown,
+        expiry_s=START_S,
     ),
     Verb(
         name="power.mode",
@@ -160,6 +206,10 @@ _ROWS = (
         params=Mode,
         call=lambda driver, params: driver.set_mode(params.mode),
         load=_raises,
+        shown=shown.mode,
+        settles_s=900.0,
+        foreseen=foreseen.unknown,
+        expiry_s=START_S,
     ),
     Verb(
         name="pools.set",
@@ -168,6 +218,10 @@ _ROWS = (
         params=Pools,
         call=lambda driver, params: driver.set_pools(_settings(params)),
         load=_pools_load,
+        shown=shown.pools,
+        settles_s=900.0,
+        foreseen=foreseen.as_before,
+        expiry_s=SETTING_S,
     ),
     Verb(
         name="locate",
@@ -176,6 +230,10 @@ _ROWS = (
         call=lambda driver, params: driver.locate(on=params.on),
         load=_keeps,
         past_locks=True,
+        shown=shown.light,
+        settles_s=60.0,
+        foreseen=foreseen.nothing,
+        expiry_s=NOW_S,
     ),
     Verb(
         name="fans.set",
@@ -184,6 +242,10 @@ _ROWS = (
         params=Fans,
         call=lambda driver, params: driver.set_fan_duty(params.percent),
         load=_keeps,
+        shown=shown.fans,
+        settles_s=120.0,
+        foreseen=foreseen.nothing,
+        expiry_s=SETTING_S,
     ),
     Verb(
         name="temperature.set",
@@ -192,6 +254,10 @@ _ROWS = (
         params=Temperature,
         call=lambda driver, params: driver.set_temp_target(params.celsius),
         load=_keeps,
+        shown=shown.temperature,
+        settles_s=240.0,
+        foreseen=foreseen.nothing,
+        expiry_s=SETTING_S,
     ),
     Verb(
         name="hostname.set",
@@ -199,6 +265,10 @@ _ROWS = (
         params=Hostname,
         call=lambda driver, params: driver.set_hostname(params.hostname),
         load=_keeps,
+        shown=shown.never,
+        settles_s=None,
+        foreseen=foreseen.nothing,
+        expiry_s=SETTING_S,
     ),
     Verb(
         name="device.factory_reset",
@@ -207,6 +277,10 @@ _ROWS = (
         load=_raises,
         repeatable=False,
         dangerous=True,
+        shown=shown.never,
+        settles_s=None,
+        foreseen=foreseen.unknown,
+        expiry_s=START_S,
     ),
 )
 VERBS: dict[str, Verb] = {verb.name: verb for verb in _ROWS}
