@@ -16,24 +16,16 @@ import msgspec
 
 from agent import process, sdnotify
 from agent.app import commanding
+from agent.app.fleet import Fleet
 from agent.app.reloading import Reloading
 from agent.clock import SystemClock
 from agent.command.audit_head import AuditHead
 from agent.command.away import Away
 from agent.command.control import Control, Durable
 from agent.command.desk import Desk
-from agent.config import locations, logins
-from agent.config.ranges import OwnedRanges
 from agent.config.schema import Config
-from agent.fleet.belongings import Belongings
-from agent.fleet.discovery import Discovery
-from agent.fleet.findings import Findings
 from agent.fleet.hostwatch import HostWatch
-from agent.fleet.inventory import Known
-from agent.fleet.poller import Poller
 from agent.fleet.precedence import Precedence
-from agent.fleet.reach import Reach
-from agent.fleet.registrar import Registrar
 from agent.local.reads import Reads
 from agent.local.server import ControlServer, Watchers
 from agent.mqtt.events import Message
@@ -48,10 +40,7 @@ from agent.telemetry.feed import Feed
 from agent.telemetry.outbox import Outbox
 from agent.telemetry.publisher import Publisher
 from agent.telemetry.statements import Boot, Statements
-from drivers.api import Endpoint, Memory
 from drivers.model import Reading
-from drivers.probe import Finding
-from drivers.registry import DRIVERS, create
 
 log = logging.getLogger("stoker")
 
@@ -174,53 +163,26 @@ class Agent:
         self.statements.delivery = self.delivery
 
     async def _build_fleet(self) -> None:
-        config, clock = self.config, self.clock
-        self._belongings = Belongings(
-            locations.load(Path(config.locations.file)) if config.locations else None,
-            logins.load(config.credentials),
-            OwnedRanges(config.range).find,
-        )
-        self.inventory = self._belongings.inventory
-        for record in await self.database.devices():
-            self.inventory.remember(msgspec.msgpack.decode(record, type=Known))
-        self.findings = Findings(lambda address: self.inventory.at(address) is not None)
-        self.reach = await self._stack.enter_async_context(
-            Reach(
-                config.range,
-                clock,
-                self._memory,
-                config.polling.deadline_s,
-                self._belongings.credentials,
-                lambda endpoint, factory: self.findings.login(endpoint.address, factory=factory),
-            )
-        )
-        per_second = config.discovery.per_second
-        self.registrar = Registrar(self.inventory, clock, self.feed, self.reach.context, per_second)
-        self.poller = Poller(
-            config.polling,
-            self.inventory,
-            clock,
-            self._rng,
-            self.feed,
-            self.registrar.doubted,
+        self.fleet = Fleet(
+            self.config,
+            database=self.database,
+            feed=self.feed,
+            clock=self.clock,
+            rng=self._rng,
             precedence=self._precedence,
         )
-        self.registrar.poller = self.poller
-        self.discovery = Discovery(
-            config.discovery, self.inventory, self.registrar, clock, self.reach.endpoints
-        )
-        self._restore()
-        self.statements.inventory = self.inventory
-        self.statements.poller = self.poller
-        self.statements.discovery = self.discovery
-        self.statements.findings = self.findings
+        await self.fleet.open(self._stack)
+        self.statements.inventory = self.fleet.inventory
+        self.statements.poller = self.fleet.poller
+        self.statements.discovery = self.fleet.discovery
+        self.statements.findings = self.fleet.findings
 
     async def _build_control(self) -> None:
         self.control = Control(
             self.config.control,
-            inventory=self.inventory,
-            poller=self.poller,
-            registrar=self.registrar,
+            inventory=self.fleet.inventory,
+            poller=self.fleet.poller,
+            registrar=self.fleet.registrar,
             clock=self.clock,
             durable=Durable(self.database, await self.database.locks(), self.audit),
             tell=self.feed.event,
@@ -240,7 +202,7 @@ class Agent:
         self.local = ControlServer(
             Path(self.config.node.control_socket),
             self.statements.overview,
-            Reads(self.inventory, self.poller, self.reach).read,
+            Reads(self.fleet.inventory, self.fleet.poller, self.fleet.reach).read,
             self.watchers,
             {
                 "act": lambda ask, who: desk.act(ask.target, ask.verb, ask.params, who),
@@ -254,9 +216,8 @@ class Agent:
         )
 
     def _parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        searching = [("discovery", self.discovery.run())] if self.config.discovery.enabled else []
         return [
-            *searching,
+            *self.fleet.parts(),
             *self.control.parts(),
             *self.delivery.parts(),
             ("away", self._away.run()),
@@ -266,8 +227,6 @@ class Agent:
             ("journal", self.journal.run()),
             ("reloading", self.reloading.run()),
             *self.remote.parts(),
-            ("registrar", self.registrar.run()),
-            ("poller", self.poller.run()),
             ("statements", self.statements.run()),
             ("local", self.local.run()),
             ("host", self.host.run()),
@@ -289,7 +248,7 @@ class Agent:
         """Give back the sessions that drivers hold at their devices, as far as time allows."""
         try:
             async with asyncio.timeout(DRAIN_S):
-                await asyncio.gather(*(device.driver.close() for device in self.inventory))
+                await asyncio.gather(*(device.driver.close() for device in self.fleet.inventory))
         except TimeoutError:
             log.warning("stopped with sessions still open at some devices")
 
@@ -315,18 +274,3 @@ class Agent:
 
     def _pump(self) -> None:
         self.publisher.pump_soon()
-
-    def _memory(self, endpoint: Endpoint) -> Memory:
-        return self.database.memory(lambda: self._belongings.id_at(endpoint))
-
-    def _restore(self) -> None:
-        """Poll what a former run left, so that a machine that died meanwhile is missed."""
-        for known in self.inventory.standing():
-            endpoint = self.reach.endpoint(known.address)
-            if endpoint is None or known.driver_name not in DRIVERS:
-                continue
-            driver = create(known.driver_name, endpoint, self.reach.context(endpoint))
-            finding = Finding(endpoint, known.driver_name, driver, known.identity, ("known",))
-            device = self.inventory.restore(finding, known.since)
-            self.feed.settled(device)
-            self.poller.add(device)

@@ -17,8 +17,8 @@ def remote(agent: Agent) -> Remote:
         site=agent.config.site.name,
         topics=agent.topics,
         control=agent.control,
-        inventory=agent.inventory,
-        poller=agent.poller,
+        inventory=agent.fleet.inventory,
+        poller=agent.fleet.poller,
         outbox=agent.outbox,
         journal=agent.journal,
         audit=agent.audit,
@@ -44,7 +44,7 @@ def _deeds(agent: Agent) -> Deeds:
 def _scan(agent: Agent) -> str:
     if not agent.config.discovery.enabled:
         return "nothing is searched: discovery is off in the configuration"
-    agent.discovery.sweep_now()
+    agent.fleet.discovery.sweep_now()
     return "every range is searched as soon as the present sweep is over"
 
 
@@ -55,4 +55,4 @@ def _keyframe(agent: Agent) -> str:
 
 def _publish_inventory(agent: Agent) -> str:
     agent.statements.publish_inventory()
-    return f"{len(agent.inventory)} devices published again"
+    return f"{len(agent.fleet.inventory)} devices published again"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import app
+from agent.app import agent as app
 from agent.clock import SystemClock
 from agent.config.load import load
 from tests.answered import MIX, Poll, polls_of
@@ -85,15 +85,15 @@ async def test_the_parts_of_a_node_outlive_steps(
         stop = asyncio.Event()
         async with app.Agent(config) as agent, asyncio.TaskGroup() as group:
             group.create_task(agent.run(stop))
-            await until(lambda: len(agent.inventory) == COUNT, 30)
+            await until(lambda: len(agent.fleet.inventory) == COUNT, 30)
             for offset_s in STEPS_S:
                 monkeypatch.setattr(SteppedClock, "offset_s", offset_s)
-                before = agent.poller.total.outcomes["ok"]
+                before = agent.fleet.poller.total.outcomes["ok"]
                 goal = before + POLLS_BETWEEN
-                await until(lambda goal=goal: agent.poller.total.outcomes["ok"] >= goal, 15)
+                await until(lambda goal=goal: agent.fleet.poller.total.outcomes["ok"] >= goal, 15)
             stopped_at = time.time()
             stop.set()
-        assert set(agent.poller.total.outcomes) == {"ok"}
+        assert set(agent.fleet.poller.total.outcomes) == {"ok"}
         sim.stop()
     await asyncio.to_thread(consumer.until_quiet, 0.5, 10)
     check(consumer, polls_of(log, [stopped_at]))
