@@ -19,6 +19,8 @@ from agent.remote.roster import MOST_NODES, Roster
 DONE, REJECTED, NOT_ALL = 0, 1, 3
 """Exit codes; no answer in time counts as rejected."""
 _MOST_PAGES = 10_000
+_NOT_CONCERNED = frozenset({Reason.NO_TARGET, Reason.UNKNOWN_COMMAND})
+"""None of the devices is there; what is to be approved or cancelled is not."""
 _GOOD = frozenset({"verified", "verified_unanswered", "would"})
 
 News = CommandState | ResultPage
@@ -191,8 +193,8 @@ class Following:
         return DONE if succeeded else NOT_ALL
 
     def _has_no_part(self, said: CommandState) -> bool:
-        """Of a command to all nodes it is no failure that one has none of the devices."""
-        return self._node is None and said.reason is Reason.NO_TARGET
+        """Of a command to all nodes it is no failure that one has nothing to do with it."""
+        return self._node is None and said.reason in _NOT_CONCERNED
 
 
 class _Page(msgspec.Struct, frozen=True):

@@ -13,16 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from agent.__main__ import main
 from agent.config.schema import Tls
 from agent.mqtt.events import Message
 from agent.mqtt.session import Session
 from agent.mqtt.topics import Topics
+from agent.remote.envelope import COMMAND_LIMIT_BYTES, parse
 from tests.broker import Broker, Owner, connected, free_port, kept, new_session, quick, until
 from tests.fault.test_mqtt_tls import Authority
+from tests.orders_by_mqtt import key_file
 
 SHIPPED = Path(__file__).parents[2] / "packaging/mosquitto"
-SITE, NODE = "north", "n1"
-TOPICS = Topics(SITE, NODE)
+SITE, NODE, NEIGHBOUR, SENDER = "north", "n1", "n2", "sender"
+TOPICS, BESIDE = Topics(SITE, NODE), Topics(SITE, NEIGHBOUR)
 UP = [
     TOPICS.node_status,
     TOPICS.inventory_manifest,
@@ -35,6 +38,8 @@ UP = [
     TOPICS.batch_history,
     TOPICS.alarm("a1"),
     TOPICS.command_state("c1"),
+    TOPICS.command_results("c1", 0),
+    f"{TOPICS.root}/reply/desk/1",
 ]
 DOWN = [
     TOPICS.acknowledgement("telemetry"),
@@ -51,6 +56,14 @@ CHANGES = {
 
 def shipped(name: str) -> str:
     return (SHIPPED / name).read_text().replace("SITE", SITE)
+
+
+def with_sender(acl: str) -> str:
+    """The rules with the block of a sender in force, as an operator would put it there."""
+    head, block = acl.split(f"#user {SENDER}\n")
+    lines = block.split("\n\n")[0].splitlines()
+    assert all(line.startswith("#topic ") for line in lines)
+    return head + "\n".join([f"user {SENDER}", *(line[1:] for line in lines), ""])
 
 
 def bridged() -> list[tuple[str, str]]:
@@ -134,17 +147,28 @@ class Site:
             "max_queued_messages 10000",
         )
         self.broker = SiteBroker(directory / "site", self.center.port, tls)
-        (directory / "site/stoker.acl").write_text(shipped("site-broker.acl"))
+        (directory / "site/stoker.acl").write_text(with_sender(shipped("site-broker.acl")))
         passwords = directory / "site/stoker.passwords"
-        words = ["mosquitto_passwd", "-b", "-c", str(passwords), NODE, "secret"]
-        subprocess.run(words, check=True, capture_output=True)
+        passwords.touch(0o600)
+        for user in (NODE, NEIGHBOUR, SENDER):
+            words = ["mosquitto_passwd", "-b", str(passwords), user, "secret"]
+            subprocess.run(words, check=True, capture_output=True)
 
     @asynccontextmanager
-    async def node(self) -> AsyncIterator[tuple[Session, Owner]]:
-        """A node at the site's broker."""
-        mqtt = quick(self.broker.port, username=NODE, password_file=str(self.password))
-        async with connected(mqtt, client_id="node") as found:
+    async def node(self, name: str = NODE) -> AsyncIterator[tuple[Session, Owner]]:
+        """A node at the site's broker, or whoever has this name there."""
+        mqtt = quick(self.broker.port, username=name, password_file=str(self.password))
+        async with connected(mqtt, client_id=name) as found:
             yield found
+
+    def sender_config(self, path: Path) -> Path:
+        """What `stoker send` is told of the site's broker, over TLS."""
+        path.write_text(
+            f'[site]\nname = "{SITE}"\n[mqtt]\nport = {self.broker.outer_port}\n'
+            f'username = "{SENDER}"\npassword_file = "{self.password}"\n'
+            f'[mqtt.tls]\nca_file = "{self.tls.ca_file}"\n'
+        )
+        return path
 
     @asynccontextmanager
     async def consumer(self) -> AsyncIterator[tuple[Session, list[Message]]]:
@@ -292,3 +316,81 @@ async def test_nodes_elsewhere_come_over_tls(tmp_path: Path, tls: Tls) -> None:
         )
         async with connected(mqtt) as (node, owner):
             await send(node, owner, [(TOPICS.event, b"1")])
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+async def test_nodes_hear_what_their_neighbours_have_and_none_of_their_commands(
+    tmp_path: Path, tls: Tls
+) -> None:
+    with site(tmp_path, tls) as both:
+        async with both.node() as (node, owner), both.node(NEIGHBOUR) as (beside, other):
+            node.subscribe(["stoker/#"])
+            said = [
+                BESIDE.node_status,
+                BESIDE.inventory_manifest,
+                BESIDE.inventory_page(0),
+                BESIDE.command_state("c1"),
+                BESIDE.command_results("c1", 0),
+                f"{TOPICS.root}/reply/desk/1",
+                BESIDE.summary,
+                BESIDE.event,
+            ]
+            await send(beside, other, [(topic, b"1") for topic in said])
+            async with both.node(SENDER) as (sender, its):
+                to_other = BESIDE.commands[1].replace("+", "c1")
+                to_both = TOPICS.commands[0].replace("+", "c2")
+                await send(sender, its, [(to_other, b"1"), (to_both, b"1")])
+            await until(lambda: any(each.topic == to_both for each in owner.messages))
+            heard = {message.topic for message in owner.messages}
+            assert heard == {BESIDE.node_status, BESIDE.inventory_manifest, to_both}
+
+
+async def test_a_sender_hears_what_becomes_of_his_commands_and_speaks_for_no_node(
+    tmp_path: Path, tls: Tls
+) -> None:
+    reply = f"{TOPICS.root}/reply/desk/1"
+    with site(tmp_path, tls) as both:
+        async with both.node(SENDER) as (sender, owner), both.node() as (node, its):
+            sender.subscribe(["stoker/#"])
+            answers = [TOPICS.command_state("c1"), TOPICS.command_results("c1", 0), reply]
+            roster = [TOPICS.node_status, TOPICS.inventory_manifest, TOPICS.inventory_page(0)]
+            await send(node, its, [(topic, b"1") for topic in [TOPICS.event, *answers, *roster]])
+            await until(lambda: {each.topic for each in owner.messages} == {*answers, *roster})
+            forbidden = [*answers[:2], *roster, TOPICS.event, DOWN[0]]
+            for token, topic in enumerate(forbidden):
+                assert sender.publish(topic, b"", token=token)
+            await until(lambda: len(owner.refused) == len(forbidden))
+
+
+async def test_a_command_of_any_size_that_nodes_take_passes_and_no_flood_does(
+    tmp_path: Path, tls: Tls
+) -> None:
+    with site(tmp_path, tls) as both:
+        async with both.node() as (node, owner), both.node(SENDER) as (sender, its):
+            node.subscribe(TOPICS.commands)
+            await send(sender, its, [(DOWN[2], b"x" * COMMAND_LIMIT_BYTES)])
+            await until(lambda: len(owner.messages) == 1)
+            sender.publish(DOWN[2], b"x" * 10_000_000, token=99)
+            await until(lambda: bool(its.lost) or sender.stats.too_large > 0)
+            await send(node, owner, [(TOPICS.event, b"1")])
+            assert len(owner.messages) == 1
+
+
+async def test_stoker_send_reaches_the_nodes_with_password_and_tls(
+    tmp_path: Path, tls: Tls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = key_file(tmp_path / "ana.key")
+    with site(tmp_path, tls) as both:
+        config = both.sender_config(tmp_path / "sender.toml")
+        async with both.node() as (node, owner):
+            node.subscribe(TOPICS.commands)
+            await send(node, owner, [(TOPICS.event, b"1")])  # the broker has the subscription
+            argv = ["send", "config.reload", "--id", "c9", "--config", str(config)]
+            assert await asyncio.to_thread(main, [*argv, "--key", str(tmp_path / "ana.key")]) == 0
+            await until(lambda: len(owner.messages) == 1)
+            envelope = parse(owner.messages[0].payload)
+            key.public_key().verify(envelope.signature, envelope.signing_input)
+            assert owner.messages[0].topic == TOPICS.commands[0].replace("+", "c9")
+    assert "sent config.reload as c9" in capsys.readouterr().out

@@ -93,6 +93,7 @@ def test_of_a_command_to_one_node_only_that_one_counts() -> None:
     [
         ({"n1": State.SUCCEEDED, "n2": State.SUCCEEDED}, DONE),
         ({"n1": State.SUCCEEDED, "n2": Reason.NO_TARGET}, DONE),
+        ({"n1": State.SUCCEEDED, "n2": Reason.UNKNOWN_COMMAND}, DONE),
         ({"n1": Reason.NO_TARGET, "n2": Reason.NO_TARGET}, REJECTED),
         ({"n1": State.SUCCEEDED, "n2": Reason.UNKNOWN_KEY}, NOT_ALL),
         ({"n1": Reason.NO_TARGET, "n2": Reason.UNKNOWN_KEY}, REJECTED),
