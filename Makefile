@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 1
 ARGS ?=
 
-.PHONY: run test check format bench soak supported lock clean
+.PHONY: run test check format bench soak supported contract lock clean
 
 run: .venv/.stamp
 	$(BIN)/stoker demo $(ARGS)
@@ -30,6 +30,10 @@ soak: .venv/.stamp
 
 supported: .venv/.stamp
 	$(BIN)/python packaging/supported.py
+
+contract: .venv/.stamp
+	$(BIN)/stoker contract > docs/asyncapi.yaml.new
+	mv docs/asyncapi.yaml.new docs/asyncapi.yaml
 
 lock:
 	uv lock

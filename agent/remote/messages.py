@@ -123,4 +123,15 @@ class ResultPage(msgspec.Struct, frozen=True, kw_only=True):
     results: tuple[DeviceResult, ...]
 
 
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong now, retained on `alarm/<id>`; nothing stands there when it is over."""
+
+    alarm: str
+    """What it is about; `unsigned-commands` is the only one so far."""
+    node: str
+    since: datetime
+    message: str
+    """A sentence for people."""
+
+
 PAGE_DEVICES = 200

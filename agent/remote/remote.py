@@ -15,6 +15,7 @@ from agent.remote.book import Book
 from agent.remote.inbox import Inbox
 from agent.remote.judge import Judge
 from agent.remote.life import Lives
+from agent.remote.messages import Alarm
 from agent.remote.parts import Parts
 from agent.remote.reporter import Reporter
 from agent.remote.ring import Ring
@@ -83,12 +84,12 @@ class Remote:
         content = b""
         if self._settings.unsigned is not None:
             content = msgspec.json.encode(
-                {
-                    "alarm": "unsigned-commands",
-                    "node": self._parts.topics.node,
-                    "since": datetime.fromtimestamp(self._parts.clock.now(), UTC),
-                    "message": "commands without a signature are taken: [commands.unsigned]",
-                }
+                Alarm(
+                    alarm="unsigned-commands",
+                    node=self._parts.topics.node,
+                    since=datetime.fromtimestamp(self._parts.clock.now(), UTC),
+                    message="commands without a signature are taken: [commands.unsigned]",
+                )
             )
         self._parts.outbox.state(topic, content)
         self._parts.pump()
