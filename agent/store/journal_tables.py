@@ -86,8 +86,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def connect(path: Path) -> sqlite3.Connection:
     """Open a journal that is written durably."""
     connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -102,9 +106,9 @@ def connect_without_writing(path: Path, why: sqlite3.OperationalError) -> sqlite
         connection.execute("PRAGMA synchronous=FULL")
         _check_version(connection)
         born_at(connection)
-    except sqlite3.OperationalError:
+    except (sqlite3.Error, OSError) as error:
         connection.close()
-        raise why from None
+        raise (why if isinstance(error, sqlite3.OperationalError) else error) from None
     return connection
 
 
