@@ -68,6 +68,8 @@ def _about_commands(config: Config) -> Iterator[str]:
                 f"commands.key[{at}].max_targets: missing, so one command of {key.id} may reach "
                 "every device of the site"
             )
+    if commands.two_person and not any(key.approves for key in commands.key):
+        yield "commands.two_person: no key has approves, so what waits for approval never begins"
     if commands.unsigned:
         yield "commands.unsigned: whoever reaches the broker may order what it allows"
     known = {key.id for key in commands.key}

@@ -129,6 +129,7 @@ _DESCRIBE: dict[type, Callable[[Any], str]] = {
     inspect.StrType: _describe_text,
     inspect.LiteralType: _describe_literal,
     inspect.EnumType: lambda info: "one of " + ", ".join(f'"{each}"' for each in info.cls),
+    inspect.VarTupleType: lambda _: "an array of strings in [ ]",
     inspect.CustomType: lambda _: "an IPv4 address",
 }
 
