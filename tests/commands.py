@@ -152,10 +152,11 @@ class Sender:
             states = self.states.get(command_id, [])
             return next((each for each in states if each["state"] in wanted), None)
 
-        what = (
-            f"{command_id} {sorted(wanted)}, seen {[e['state'] for e in self.states[command_id]]}"
-        )
-        return dict(wait_until(found, timeout_s, what))
+        try:
+            return dict(wait_until(found, timeout_s))
+        except AssertionError:
+            seen = [(each["state"], each["words"]) for each in self.states[command_id]]
+            raise AssertionError(f"{command_id}: not {sorted(wanted)} but {seen}") from None
 
     def results(self, command_id: str) -> list[dict[str, Any]]:
         """Every result of a command that is over, from its pages."""

@@ -23,7 +23,7 @@ def remote(agent: Agent) -> Remote:
         journal=agent.journal,
         audit=agent.audit,
         clock=agent.clock,
-        pump=agent.publisher.pump_soon,
+        pump=agent.publisher.pump,
         expires=lambda: agent.session.speaks_v5,
         synchronised=agent.statements.clock_synchronised,
         tell=agent.feed.event,

@@ -133,11 +133,6 @@ class Judge:
 
     def _check_time(self, command: Command, now: float) -> None:
         claims, expires_at = command.record.claims, command.record.expires_at
-        if claims.iat < self._born_at - self._skew_s:
-            raise Rejected(
-                Reason.REPLAYED,
-                "issued before this node's journal began: it may have been run already",
-            )
         if now >= expires_at:
             raise Rejected(Reason.EXPIRED, f"expired {now - expires_at:.0f} s ago")
         if claims.iat > now + self._skew_s and not self._admission.lost_in_time(claims):
@@ -149,6 +144,11 @@ class Judge:
             raise Rejected(
                 Reason.TOO_LONG_LIVED,
                 f"exp is {expires_at - claims.iat:.0f} s after iat, at most {LIFETIME_S:.0f}",
+            )
+        if claims.iat < self._born_at - self._skew_s:
+            raise Rejected(
+                Reason.REPLAYED,
+                "issued before this node's journal began: it may have been run already",
             )
 
 
