@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from agent.mqtt.events import Events, Message, Outcome
 from agent.mqtt.failure import Cause, LinkLost
 from agent.mqtt.session import Session
+from agent.telemetry.letters import Letter
 from agent.telemetry.outbox import Outbox
 
 log = logging.getLogger("stoker.publisher")
@@ -65,21 +66,36 @@ class Publisher:
         await self._progress.wait()
 
     def _hand_over(self) -> None:
-        session, outbox = self.session, self._outbox
-        while session.window > 0:
-            taken = outbox.take()
-            if taken is None:
+        while self.session.window > 0:
+            taken = self._outbox.take()
+            if taken is None or not self._send(*taken):
                 return
-            token, letter = taken
-            outcome = session.publish(letter.topic, letter.payload, retain=True, token=token)
-            if outcome is Outcome.TOO_LARGE:
-                log.error(
-                    "%s: %d bytes are too many for the broker", letter.topic, len(letter.payload)
-                )
-                outbox.discard(token)
-            elif not outcome:
-                outbox.put_back([token])
-                return
+
+    def _send(self, token: int, letter: Letter) -> bool:
+        """Hand a letter over, or give it up; false if the session takes none now."""
+        try:
+            outcome = self.session.publish(
+                letter.topic,
+                letter.payload,
+                token=token,
+                retain=letter.retain,
+                expiry_s=letter.expiry_s,
+                correlation=letter.correlation,
+            )
+        except ValueError as error:  # whoever asks for a reply may name any topic
+            self._give_up(token, str(error))
+            return True
+        if outcome is Outcome.TOO_LARGE:
+            self._give_up(token, f"{len(letter.payload)} bytes are too many for the broker")
+            return True
+        if not outcome:
+            self._outbox.put_back([token])
+        return bool(outcome)
+
+    def _give_up(self, token: int, why: str) -> None:
+        letter = self._outbox.discard(token)
+        if letter is not None:
+            log.error("%.80s: given up: %s", letter.topic, why)
 
     def _connected(self) -> None:
         self._on_connect()
@@ -97,11 +113,12 @@ class Publisher:
         self._progress.set()
 
     def _acknowledged(self, token: int) -> None:
-        self._outbox.arrived(token)
-        self._progress.set()
-        self.pump()
+        try:
+            self._outbox.arrived(token)
+        finally:  # whatever the letter's owner makes of it
+            self._progress.set()
+            self.pump()
 
     def _refused(self, token: int, reason: int) -> None:
-        log.error("the broker refused a message for good (reason code %d)", reason)
-        self._outbox.discard(token)
+        self._give_up(token, f"the broker refuses it for good (reason code {reason})")
         self.pump()

@@ -8,7 +8,8 @@ import pytest
 
 from agent.mqtt.events import Message, Outcome
 from agent.mqtt.failure import Cause, LinkLost
-from agent.telemetry.outbox import POISON, POISON_AFTER_LOSSES, STATEMENT, Outbox
+from agent.telemetry.letters import Kind
+from agent.telemetry.outbox import POISON, POISON_AFTER_LOSSES, Outbox
 from agent.telemetry.publisher import Publisher
 from tests.fakes import settled_loop
 
@@ -21,15 +22,28 @@ class FakeSession:
         self.connected = True
         self.under_way: dict[int, str] = {}
         self.sent: list[tuple[str, bytes, bool]] = []
+        self.properties: list[tuple[int | None, bytes | None]] = []
         self.outcomes: dict[str, Outcome] = {}
 
     @property
     def window(self) -> int:
         return self.size - len(self.under_way) if self.connected else 0
 
-    def publish(self, topic: str, payload: bytes, *, token: int, retain: bool = False) -> Outcome:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        token: int,
+        retain: bool = False,
+        expiry_s: int | None = None,
+        correlation: bytes | None = None,
+    ) -> Outcome:
+        if "+" in topic:
+            raise ValueError("no topic to publish to")
         outcome = self.outcomes.get(topic, Outcome.SENT)
         if outcome:
+            self.properties.append((expiry_s, correlation))
             self.under_way[token] = topic
             self.sent.append((topic, payload, retain))
         return outcome
@@ -133,7 +147,7 @@ def test_too_large_for_the_broker_is_given_up_counted_and_said(post, caplog):
     post.report("huge", "b")
     post.publisher.pump()
     assert post.sent() == ["b"]
-    assert post.outbox.dropped == {STATEMENT: 1}
+    assert post.outbox.dropped == {Kind.STATEMENT: 1}
     assert "huge" in caplog.text
 
 
@@ -142,7 +156,8 @@ def test_refused_for_good_is_given_up_counted_and_said(post, caplog):
     post.publisher.pump()
     post.refuse("a")
     assert post.sent() == ["a", "b", "c", "d"]
-    assert post.outbox.dropped == {STATEMENT: 1}
+    assert post.outbox.dropped == {Kind.STATEMENT: 1}
+    assert "a: given up" in caplog.text
     assert "151" in caplog.text
 
 
@@ -157,6 +172,48 @@ def test_a_new_connection_announces_and_repeats_what_was_not_acknowledged(post):
     assert post.sent() == ["b", "c", "d"]
     post.acknowledge("b")
     assert post.session.sent[-1] == ("status", b"online", True)
+
+
+def test_each_kind_goes_as_it_should(post):
+    post.outbox.state("s", b"1", expiry_s=60)
+    post.outbox.reply("r", b"2", correlation=b"c", expiry_s=70)
+    post.outbox.page("p", b"3", expiry_s=80)
+    post.publisher.pump()
+    assert post.session.sent == [("s", b"1", True), ("r", b"2", False), ("p", b"3", True)]
+    assert post.session.properties == [(60, None), (70, b"c"), (80, None)]
+
+
+def test_pages_leave_room_in_the_window_and_go_on_as_they_arrive(post):
+    for number in range(4):
+        post.outbox.page(f"p{number}", b"")
+    post.publisher.pump()
+    assert post.sent() == ["p0", "p1"]
+    post.report("s")
+    post.publisher.pump()
+    assert post.sent() == ["p0", "p1", "s"]
+    post.acknowledge("p0")
+    assert post.sent() == ["p0", "p1", "s", "p2"]
+
+
+def test_a_reply_to_what_is_no_topic_is_given_up_and_holds_nothing_up(post, caplog):
+    post.outbox.reply("a/+", b"")
+    post.outbox.reply("b", b"")
+    post.publisher.pump()
+    assert post.sent() == ["b"]
+    assert post.outbox.dropped == {Kind.REPLY: 1}
+    assert "a/+: given up: no topic" in caplog.text
+
+
+def test_whoever_stumbles_over_an_arrival_holds_nothing_up(post):
+    def stumble() -> None:
+        raise RuntimeError("on arrival")
+
+    post.outbox.state("a", b"", arrived=stumble)
+    post.report("b", "c", "d")
+    post.publisher.pump()
+    with pytest.raises(RuntimeError, match="on arrival"):
+        post.acknowledge("a")
+    assert post.sent() == ["a", "b", "c", "d"]
 
 
 async def test_progress_is_an_acknowledgement_or_the_end(post):
@@ -212,7 +269,7 @@ def test_an_announcement_that_the_broker_hangs_up_upon_lets_the_rest_pass(post):
             break
     assert (len(post.outbox), post.outbox.under_way) == (0, 0)
     assert post.outbox.dropped[POISON] >= 1
-    assert post.outbox.dropped[STATEMENT] == 0
+    assert post.outbox.dropped[Kind.STATEMENT] == 0
 
 
 @pytest.mark.parametrize("cause", [Cause.STOPPED, Cause.TAKEN_OVER])
