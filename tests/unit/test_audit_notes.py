@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ async def test_a_whole_site_costs_less_than_60_bytes_a_device(tmp_path: Path, pe
     clock, devices = FakeClock(), 6000
     async with AuditLog(tmp_path / "audit", clock) as audit:
         site = Site(audit)
-        many = order()
+        many = order(id=uuid.uuid4().hex, digest="ab" * 32)
         site.notes.begun(many, devices)
         for at in range(0, devices, per_s):
             site.ends(many, *range(at, at + per_s))
