@@ -24,6 +24,8 @@ _SHARES = {
 }  # fmt: skip
 _LINK_SHARES = {"nvlink_tx_kib_s": 200_000.0, "nvlink_rx_kib_s": 200_000.0}
 
+_UNKNOWN = (1 << 64) - 1
+
 Change = Callable[[], AbstractContextManager[None]]
 Post = Callable[[int, int, int, int, int], None]
 
@@ -106,14 +108,14 @@ class FakeGpu:
         self,
         pid: int,
         percent: float = 0.0,
-        memory: int = 0,
+        memory: int | None = 0,
         *,
         kind: str = "compute",
         gpu_instance: int = ANY,
         compute_instance: int = ANY,
         **kinds: float,
     ) -> None:
-        """A process comes to the GPU, with a load and memory of its own."""
+        """A process comes to the GPU, with a load and memory of its own; None is not told."""
         with self._change():
             place = self.raw.process_count
             if place == NUMBERS["MAX_PROCESSES"]:
@@ -123,7 +125,7 @@ class FakeGpu:
                 kind=PROCESS_KINDS.index(kind),
                 gpu_instance=gpu_instance,
                 compute_instance=compute_instance,
-                memory_bytes=memory,
+                memory_bytes=_UNKNOWN if memory is None else memory,
                 started_s=self.raw.settled_s,
                 load=self._loaded(percent, kinds),
             )

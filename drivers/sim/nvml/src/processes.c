@@ -75,7 +75,7 @@ NVML_EXPORT nvml_result nvmlDeviceGetRunningProcessDetailList(nvml_device device
         detail->memory = process->memory_bytes;
         detail->gpu_instance = process->gpu_instance;
         detail->compute_instance = process->compute_instance;
-        detail->protected_memory = ~0ULL;
+        detail->protected_memory = 0; /* no confidential computing here */
         detail++;
     }
     return OK;

@@ -33,13 +33,19 @@ uint64_t fake_memory_total(const struct fake_gpu *gpu)
     return (uint64_t)gpu->model.memory_mib << 20;
 }
 
+/* As NVML writes it where the driver cannot tell what a process holds. */
+#define MEMORY_UNKNOWN (~0ULL)
+
 /* What the processes hold, without what the driver reserves. */
 uint64_t fake_memory_in_use(const struct fake_gpu *gpu, unsigned gpu_instance)
 {
     uint64_t used = gpu_instance == ANY ? gpu->memory_base_bytes : 0;
-    for (unsigned i = 0; i < gpu->process_count; i++)
-        if (gpu_instance == ANY || gpu->processes[i].gpu_instance == gpu_instance)
-            used += gpu->processes[i].memory_bytes;
+    for (unsigned i = 0; i < gpu->process_count; i++) {
+        const struct fake_process *process = &gpu->processes[i];
+        int here = gpu_instance == ANY || process->gpu_instance == gpu_instance;
+        if (here && process->memory_bytes != MEMORY_UNKNOWN)
+            used += process->memory_bytes;
+    }
     return used;
 }
 
