@@ -9,14 +9,22 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from agent.config import logins, schema
+from agent.config import commands, logins, schema
 from agent.config.load import load
 from agent.config.locations import KEYS, PLACES
 from agent.config.ranges import MAX_ADDRESSES
+from agent.config.reload import LIVE
+from agent.config.terms import Section, VerbName
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
-TABLES_OF_THEIR_OWN = {(schema.Mqtt, "tls"), (schema.Control, "allow")}
-SECTIONS: dict[str, type[schema.Section]] = {
+TABLES_OF_THEIR_OWN = {
+    (schema.Mqtt, "tls"),
+    (schema.Control, "allow"),
+    (commands.Commands, "key"),
+    (commands.Commands, "revoked"),
+    (commands.Commands, "unsigned"),
+}
+SECTIONS: dict[str, type[Section]] = {
     "[site]": schema.Site,
     "[node]": schema.Node,
     "[mqtt]": schema.Mqtt,
@@ -27,6 +35,10 @@ SECTIONS: dict[str, type[schema.Section]] = {
     "[locations]": schema.Locations,
     "[control]": schema.Control,
     "[[control.allow]]": schema.Allow,
+    "[commands]": commands.Commands,
+    "[[commands.key]]": commands.SigningKey,
+    "[[commands.revoked]]": commands.Revoked,
+    "[commands.unsigned]": commands.Rights,
     "[credentials]": schema.Credentials,
     "[telemetry]": schema.Telemetry,
     "[away]": schema.Away,
@@ -56,7 +68,7 @@ def written(value: Any) -> str:
     return f"`{value}`"
 
 
-def expected(section: type[schema.Section]) -> Iterator[tuple[str, str]]:
+def expected(section: type[Section]) -> Iterator[tuple[str, str]]:
     for field in msgspec.structs.fields(section):
         if (section, field.name) in TABLES_OF_THEIR_OWN:
             continue
@@ -78,7 +90,8 @@ def test_every_key_stands_there_with_its_default(title: str) -> None:
 
 def test_no_section_is_left_out() -> None:
     top = {field.name for field in msgspec.structs.fields(schema.Config)}
-    assert {title.strip("[]") for title in SECTIONS} == top | {"mqtt.tls", "control.allow"}
+    below = {"mqtt.tls", "control.allow", "commands.key", "commands.revoked", "commands.unsigned"}
+    assert {title.strip("[]") for title in SECTIONS} == top | below
 
 
 def example() -> str:
@@ -88,9 +101,9 @@ def example() -> str:
 
 
 def uncommented() -> str:
-    """The example with all that is commented out, but for the second ways to passwords."""
+    """The example with all that is commented out, but for the second ways to passwords and keys."""
     lines = [line.removeprefix("#") for line in example().splitlines()]
-    second = ("password_credential", "credential =")
+    second = ("password_credential", "credential =", "public_key_file")
     return "\n".join(line for line in lines if not line.startswith(second))
 
 
@@ -131,10 +144,21 @@ def test_the_example_shows_every_key() -> None:
 
 
 def test_the_allowed_verbs_are_all_named() -> None:
-    verbs = set(get_args(schema.VerbName))
+    verbs = set(get_args(VerbName))
     part = PAGE.partition("### `[[control.allow]]`")[2].partition("###")[0]
     named = part.partition("The verbs:")[2].partition("The last one")[0]
     assert set(re.findall(r"`([a-z_.]+)`", named)) == verbs
+
+
+def test_what_a_node_can_be_told_is_all_named() -> None:
+    part = PAGE.partition("## Commands from afar")[2].partition("\n## ")[0]
+    named = part.partition("what a node itself can be told:")[2].partition("A key with")[0]
+    assert tuple(re.findall(r"`([a-z_.]+)`", named)) == commands.NODE_VERB_NAMES
+
+
+def test_what_is_applied_at_once_is_said() -> None:
+    part = PAGE.partition("## Reloading")[2].partition("\n## ")[0]
+    assert {key.strip("[]") for key in re.findall(r"`([^`]+)`", part)} == set(LIVE)
 
 
 def test_the_example_of_logins_is_one(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from agent.config.public_keys import encode
 from agent.remote.envelope import parse, sign
 from agent.remote.rate import Bucket
 from agent.remote.reasons import Reason, Rejected
+from agent.remote.rights import names
 from agent.remote.ring import Key, Ring
 from tests.devices import device_at
 from tests.unit.test_config_load import SITE, write
@@ -128,6 +129,13 @@ def test_a_revoked_key_counts_at_no_time(at: str, keys: list[Any], now: datetime
     assert found.key("ops") is None
 
 
+def test_of_two_revocations_the_first_is_told() -> None:
+    at = "2026-01-01T00:00:00Z"
+    two = [{"id": "ops", "at": at, "reason": reason} for reason in ("lost", "again")]
+    _, words = rejected(lambda: verified(ring(given(), revoked=two)))
+    assert words.endswith(": lost")
+
+
 def test_a_key_counts_between_its_dates() -> None:
     found = ring(given(not_before=NOW, not_after=NOW + timedelta(days=1)))
     second = timedelta(seconds=1)
@@ -192,6 +200,7 @@ def test_a_dangerous_verb_has_to_be_named(verb: str) -> None:
 def test_a_group_is_what_stands_before_the_dot() -> None:
     assert may("mining.pause", verbs=["mining.*"])
     assert not may("power.limit", verbs=["mining.*"])
+    assert not names(["power.*"], "powerful.limit")
     assert not may("locate", verbs=["mining.*", "power.*"])
     _, words = rejected(lambda: only(verbs=["mining.*", "locate"]).permit("power.limit", NOW))
     assert words == "key ops: power.limit is not among its verbs (mining.*, locate)"
