@@ -45,6 +45,8 @@ def _summary(path: Path) -> str:
         words += f", {_count(len(locations.load(Path(config.locations.file))), 'location')}"
     if config.credentials:
         words += f", {_count(len(logins.load(config.credentials)), 'login')}"
+    if config.commands.key:
+        words += f", {_count(len(config.commands.key), 'key')}"
     for sentence in advice(config):
         print(f"warning: {sentence}", file=sys.stderr)
     return f"{words}; site {config.site.name}, node {config.node.name}"

@@ -101,6 +101,9 @@ def _public_key(key: SigningKey, at: Key, blame: Blame) -> bytes:
         except BadPublicKey as error:
             raise blame.error((*at, "public_key"), str(error)) from None
     path = str(key.public_key_file)
+    if "-----BEGIN" in path:  # not shown: it may be a private one
+        problem = "expected the path of a file, found what stands in one"
+        raise blame.error((*at, "public_key_file"), problem)
     try:
         return public_keys.read(Path(path).read_bytes())
     except OSError as error:

@@ -7,6 +7,7 @@ import pytest
 
 from agent.cli import check_config
 from agent.errors import EXIT_CONFIG
+from tests.unit.test_config_commands import key
 from tests.unit.test_config_load import SITE, write
 
 NODE = '[node]\nname = "edge-1"\n'
@@ -38,6 +39,16 @@ def test_warnings_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr()
     assert shown.out == "ok: 0 addresses in 0 ranges; site north, node edge-1\n"
     assert shown.err.startswith("warning: range: none is given")
+
+
+def test_keys_are_counted_and_advice_on_them_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SITE + NODE + '[[range]]\naddresses = "10.1.0.0/24"\n' + key(verbs='"*"')
+    assert check("--config", str(write(tmp_path, text))) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "ok: 254 addresses in 1 range, 1 key; site north, node edge-1\n"
+    assert shown.err.startswith("warning: commands.key[0].max_targets: missing")
 
 
 def test_a_fault_is_one_line_and_exit_78(

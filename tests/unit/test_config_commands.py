@@ -244,6 +244,8 @@ def test_a_private_key_in_the_place_of_a_public_one(tmp_path: Path, form: Privat
     found = refusal(write(tmp_path, SITE + pasted))
     assert (found.key, "is a private key" in found.problem) == ("commands.key[0].public_key", True)
     assert secret.decode().splitlines()[1] not in str(found)
+    found = refusal(write(tmp_path, SITE + pasted.replace("public_key", "public_key_file")))
+    assert found.problem == "expected the path of a file, found what stands in one"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
