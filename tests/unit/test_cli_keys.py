@@ -64,12 +64,21 @@ def test_a_new_key_signs_what_the_node_takes(site: Path) -> None:
 
 def test_all_that_can_be_said(site: Path) -> None:
     words = ["--verbs", "mining.*", "locate", "--approves", "pools.set", "--kinds", "asic", "pdu"]
-    more = ["--tag", "hall=B", "--tag", 'a "b"=c\\d', "--max-targets", "500", "--owner", "Ána 'x'"]
+    more = [
+        "--tag",
+        "hall=B",
+        "--tag",
+        'a "b"=c\\d',
+        "--max-targets",
+        "500",
+        "--owner",
+        "Ána 'x' 🔑",
+    ]
     new(site, "ops", *words, *more)
     (found,) = load(site / "stoker.toml").commands.key
     assert (found.verbs, found.approves) == (("mining.*", "locate"), ("pools.set",))
     assert (found.kinds, found.tags) == (("asic", "pdu"), {"hall": "B", 'a "b"': "c\\d"})
-    assert (found.max_targets, found.owner) == (500, "Ána 'x'")
+    assert (found.max_targets, found.owner) == (500, "Ána 'x' 🔑")
 
 
 def test_files_have_the_modes_that_they_need(site: Path) -> None:
