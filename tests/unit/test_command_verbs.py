@@ -9,11 +9,12 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from agent.command import shown
 from agent.command.audit_notes import shown as audited
 from agent.command.orders import Order
 from agent.command.params import Pool, Pools
-from agent.command.verbs import VERBS, Load
-from agent.config.schema import VerbName
+from agent.command.verbs import VERBS, Load, _raises
+from agent.config.schema import Control, VerbName
 from drivers.capabilities import ACTIONS, PoolSetting
 from drivers.mock import MockMiner, mock_identity
 from drivers.model import Kind, MinerReading, Reading, State
@@ -86,6 +87,7 @@ def test_parameters_that_are_needed_are_asked_for(name) -> None:
     ("attribute", "names"),
     [
         ("dangerous", {"device.factory_reset"}),
+        ("always_sheds", {"mining.pause"}),
         ("past_locks", {"mining.pause", "locate"}),
     ],
 )
@@ -96,6 +98,24 @@ def test_what_is_dangerous_and_what_passes_locks(attribute, names) -> None:
 def test_what_must_not_be_repeated() -> None:
     deeds = {"mining.restart", "device.reboot", "device.factory_reset"}
     assert {name for name, verb in VERBS.items() if not verb.repeatable} == deeds
+
+
+@ROWS
+def test_every_row_says_how_long_it_is_meant_and_how_its_effect_shows(verb) -> None:
+    assert all(callable(each) for each in (verb.shown, verb.foreseen))
+    assert (verb.settles_s is None) is (verb.shown is shown.never)
+    assert verb.settles_s is None or 60.0 <= verb.settles_s <= LONGEST_EFFECT_S
+    assert 60.0 <= verb.expiry_s <= 24 * 3600.0
+    if verb.always_sheds:
+        assert verb.expiry_s == 60.0
+
+
+LONGEST_EFFECT_S = 900.0
+
+
+@pytest.mark.parametrize("verb", [each for each in VERBS.values() if each.load is _raises])
+def test_ten_thousand_starts_at_their_rate_fit_into_the_default_time(verb) -> None:
+    assert verb.expiry_s >= 10_000 / Control().starts_per_minute * 60.0
 
 
 async def test_a_miner_takes_what_the_verbs_send() -> None:
