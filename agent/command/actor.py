@@ -61,6 +61,12 @@ class Actor:
         self._poller = poller
         self._clock = clock
 
+    async def meet(self, device: Device) -> None:
+        """Read a device that was not read since the agent started: only then it is known what it
+        can do. Raises nothing; it may not answer.
+        """  # noqa: D205
+        await self._poller.look(device)
+
     async def send(self, device: Device, order: Order, load: Load, last_word: LastWord) -> Sent:
         """Send an order in the device's turn; an order that sheds takes it from a reading.
 

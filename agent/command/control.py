@@ -37,6 +37,8 @@ from drivers.model import Reading
 
 log = logging.getLogger("stoker.control")
 
+NOT_READ = "not_read"
+"""The reason of an objection that may be gone a moment later."""
 SHOWN_FAILURES = 50
 """Devices that an event names, of those that did not do as ordered."""
 
@@ -187,6 +189,8 @@ class Control:
             return None
         if not can(device.driver, verb.action):
             model = device.identity.model or device.driver_name
+            if device.last is None:
+                return Objection(NOT_READ, f"{model} has not answered since the agent started")
             return Objection("incapable", f"{model} cannot do {verb.name}")
         if device.id in self._recovery and not verb.past_locks:
             words = "an earlier change was interrupted and is being put right first"

@@ -167,6 +167,9 @@ class Dispatcher:
         work.job.end(result)
 
     async def _result(self, work: Work) -> Result:
+        if work.device.last is None:
+            async with self._others.place(work.job):
+                await self._actor.meet(work.device)
         held = self._objection(work) or await self._wait(work)
         if held is not None:
             return _unsent(work, held)

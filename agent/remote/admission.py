@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from agent.command.control import NOT_READ
 from agent.command.orders import Objection, Order
 from agent.command.verbs import VERBS, Load, Verb
 from agent.errors import AgentError
@@ -153,7 +154,7 @@ class Admission:
         objections: list[Objection] = []
         for device in devices:
             objection = self._control.objection(device, order)
-            if objection is None:
+            if objection is None or objection.reason == NOT_READ:  # it is read before it is told
                 return
             objections.append(objection)
         reasons = Counter(each.reason for each in objections)

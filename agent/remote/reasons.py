@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """This node's configuration lets it be done to none of the devices meant."""
     INCAPABLE = "incapable"
     """None of the devices meant can do it."""
+    NOT_READ = "not_read"
+    """The device has not answered since the agent started: what it can do is not known."""
     RECOVERING = "recovering"
     """An earlier change of the device was interrupted and is being put right first."""
     BUSY = "busy"
