@@ -12,7 +12,7 @@ from agent.errors import EXIT_CONFIG, AgentError, ConfigError
 
 COMMANDS = (
     *("run", "demo", "sim", "scan", "read", "act", "lock", "unlock", "watch", "status"),
-    *("audit", "check_config", "contract", "keys"),
+    *("audit", "check_config", "contract", "keys", "send"),
 )
 """Modules of `agent.cli`, each with `add_parser`."""
 EXIT_FAILED = 1
