@@ -238,7 +238,7 @@ def _writes(node: Node, prefix: str) -> list[str]:
 
 def test_two_persons(sender: Sender) -> None:
     pools = [{"url": "stratum+tcp://new.example.com:3333", "user": "a.b"}]
-    command = sender.order(OPS, "pools.set", B7, params={"pools": pools})
+    command = sender.order(OPS, "pools.set", {"tags": {"rack": "B8"}}, params={"pools": pools})
     waiting = sender.state(command, "scheduled")
     assert waiting["waiting_for"] == "approval"
     approval = {"command": command, "digest": waiting["digest"]}
