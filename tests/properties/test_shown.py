@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -129,6 +130,31 @@ def test_a_limit_is_shown_to_the_watt(reading, watts, shown_w) -> None:
     assert shown(Limit(watts), other, 1.0) is (abs(shown_w - watts) <= 1.0)
 
 
+@pytest.mark.parametrize(
+    ("verb", "params", "shows", "told"),
+    [
+        ("mining.pause", {}, {"state": State.SLEEPING}, True),
+        ("mining.pause", {}, {"state": State.SLEEPING, "hashrate_ths": 0.0}, True),
+        ("mining.pause", {}, {"state": State.SLEEPING, "hashrate_ths": 1.0}, False),
+        ("mining.resume", {}, {"state": State.IDLE}, True),
+        ("mining.resume", {}, {"state": State.FAULT}, False),
+        ("device.reboot", {}, {"uptime_s": 97.0}, True),
+        ("device.reboot", {}, {"uptime_s": 98.0}, False),
+        ("power.limit", {"watts": 3000.0}, {"power_limit_w": 3001.0}, True),
+        ("power.limit", {"watts": 3000.0}, {"power_limit_w": 2998.9}, False),
+        ("power.throttle", {"percent": 60.4}, {"throttle_percent": 60.0}, True),
+        ("power.throttle", {"percent": 60.0}, {"throttle_percent": 61.0}, False),
+        ("temperature.set", {"celsius": 65.0}, {"temp_target_c": 66.0}, False),
+        ("power.mode", {"mode": "ECO"}, {"mode": "eco"}, True),
+    ],
+)
+def test_at_the_bounds(verb, params, shows, told) -> None:
+    plain = {"device_id": "a", "kind": "asic", "taken_at": BEGIN, "state": State.MINING}
+    row = VERBS[verb]
+    reading = MinerReading(**{**plain, **shows})
+    assert row.shown(msgspec.convert(params, row.params), reading, 100.0) is told
+
+
 @given(miners(), st.lists(POOL, min_size=1, max_size=3), SECONDS, st.integers(-60, 60))
 def test_pools_are_shown_in_their_order_and_not_by_an_older_list(
     reading, pools, since_s, later_s
@@ -177,6 +203,16 @@ def test_a_pause_sheds_all_that_is_drawn_or_nothing(reading) -> None:
         assert change_w is None
     else:
         assert change_w == -reading.power_w
+
+
+@given(miners())
+def test_waking_raises_up_to_the_limit_or_nothing(reading) -> None:
+    asleep = msgspec.structs.replace(reading, state=State.SLEEPING)
+    change_w = VERBS["mining.resume"].foreseen(None, asleep)
+    if reading.power_limit_w is None:
+        assert change_w is None
+    else:
+        assert 0.0 <= change_w <= reading.power_limit_w
 
 
 @given(miners(), WATTS)

@@ -103,20 +103,45 @@ async def test_another_job_waits_on() -> None:
 
 
 async def test_what_is_called_off_behind_another_lets_nobody_past_that_one() -> None:
-    async with house(1) as place:
+    async with house(1, starts_per_minute=0.001) as place:
         (miner,) = place.miners.values()
-        gate = miner.script.hold("reboot")
+        miner.lazy = True
         reboot = begin(place, Gate(), "device.reboot")
-        await gate.reached.wait()
-        light, dark = (begin(place, Gate(), "locate", on=on) for on in (True, False))
+        await _acted(place, "reboot")  # and not proved yet
+        resume, light = (
+            begin(place, Gate(), "mining.resume"),
+            begin(place, Gate(), "locate", on=True),
+        )
         await settled_loop()
-        place.control.dispatcher.withdraw(light)
-        assert verdicts(await place.done(light)) == ["cancelled"]
+        place.control.dispatcher.withdraw(resume)
+        assert verdicts(await place.done(resume)) == ["cancelled"]
+        assert place.control.dispatcher.waiting_starts == 0
         await settled_loop()
         assert acts(place) == ["reboot"]
-        gate.open()
-        assert verdicts(await place.done(reboot) + await place.done(dark)) == ["verified"] * 2
+        miner.lazy = False
+        miner.settle()
+        assert verdicts(await place.done(reboot) + await place.done(light)) == ["verified"] * 2
         assert acts(place) == ["reboot", "locate"]
+
+
+async def _acted(place: House, *names: str) -> None:
+    async with asyncio.timeout(5):
+        while acts(place) != list(names):
+            await asyncio.sleep(0)
+
+
+async def test_what_is_called_off_while_others_are_admitted_asks_nothing_of_its_device() -> None:
+    async with house(2, concurrency=4) as place:  # one place for what does not shed
+        first, second = place.miners.values()
+        held = first.script.hold("locate")
+        gate = Gate()
+        job = begin(place, gate, "locate", on=True)
+        await held.reached.wait()
+        gate.closed = CANCELLED
+        place.control.dispatcher.withdraw(job)
+        held.open()
+        assert verdicts(await place.done(job)) == ["cancelled", "verified"]
+        assert second.script.calls == []
 
 
 async def test_what_waits_for_its_distance_is_called_off_as_well() -> None:
@@ -198,9 +223,7 @@ async def test_each_try_is_marked_and_a_later_one_may_be_called_off() -> None:
         gate = Gate()
         miner.script.fail_always("pause", Unreachable("switch"))
         job = begin(place, gate, "mining.pause")
-        async with asyncio.timeout(5):
-            while acts(place) != ["pause"]:
-                await asyncio.sleep(0)
+        await _acted(place, "pause")
         gate.closed = CANCELLED
         (result,) = await place.done(job)
         assert result.verdict is Verdict.CANCELLED
@@ -234,9 +257,7 @@ async def test_what_was_sent_is_followed_to_its_proof() -> None:
         miner.lazy = True
         gate = Gate()
         job = begin(place, gate, "mining.pause")
-        async with asyncio.timeout(5):
-            while acts(place) != ["pause"]:
-                await asyncio.sleep(0)
+        await _acted(place, "pause")
         gate.closed = CANCELLED
         place.control.dispatcher.withdraw(job)
         await settled_loop()

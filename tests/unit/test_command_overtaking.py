@@ -20,6 +20,7 @@ from agent.command.work import Work
 from agent.fleet.inventory import Device
 from agent.fleet.turn import Preempted
 from drivers.api import Endpoint
+from drivers.errors import OutOfRange
 from drivers.mock import MockMiner, mock_identity
 from drivers.model import State
 from drivers.probe import Finding
@@ -152,6 +153,17 @@ async def test_what_is_being_sent_is_sent_and_the_pause_comes_after_it(rig) -> N
     assert await verdict(resume) is Verdict.SUPERSEDED
     assert rig.acts == ["resume", "pause"]
     assert rig.miner.now.state is State.SLEEPING
+
+
+async def test_what_the_driver_refuses_after_it_was_overtaken_was_overtaken(rig) -> None:
+    gate = rig.miner.script.hold("resume")
+    rig.miner.script.fail_next("resume", OutOfRange("it", "something else"))
+    resume = rig.order("mining.resume")
+    await gate.reached.wait()
+    rig.order("mining.pause")
+    await settled_loop()
+    gate.open()
+    assert await verdict(resume) is Verdict.SUPERSEDED
 
 
 async def test_what_is_forbidden_while_it_waits_for_the_device_is_not_sent(rig) -> None:

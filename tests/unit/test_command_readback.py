@@ -187,7 +187,7 @@ async def test_a_site_is_looked_at_a_few_at_a_time(rig) -> None:
     tasks = [rig.settle("mining.pause", 3600.0, device) for device in devices]
     results = [await ended(task) for task in tasks]
     assert {each.device_id for each in results} == {device.id for device in devices}
-    assert rig.eyes.most_at_once <= module.LOOKS_AT_ONCE
+    assert rig.eyes.most_at_once == module.LOOKS_AT_ONCE
     assert len(rig.eyes.looks) == 200
 
 
