@@ -25,6 +25,8 @@ from agent.store.memories import StoreError
 log = logging.getLogger("stoker.remote")
 
 AT_ONCE = 64
+MOST_WAITING = 1000
+"""A broker keeps far fewer in flight, unless it or a sender at QoS 0 keeps to no limits."""
 AGAIN_S = 1.0
 """A command that is over is told again at most this often: a burst of repeats gets one answer."""
 
@@ -56,6 +58,10 @@ class Inbox:
         address = self._address(message.topic)
         if address is None:
             return False
+        if len(self._waiting) >= MOST_WAITING:
+            error = Rejected(Reason.BUSY, f"{MOST_WAITING} messages wait to be looked at")
+            self._reporter.refuse(None, None, error, known=False)
+            return True
         message.keep()
         self._waiting.append((message, address))
         self._news.set()

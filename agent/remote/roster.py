@@ -22,6 +22,8 @@ MOST_NODES = 1000
 UNKNOWN_SHARE = 1_000_001
 """Of a node that has not said what it has: more than any command may mean."""
 _MOST_BYTES = 1 << 20
+_MOST_BYTES_IN_ALL = 16 << 20
+"""Of all manifests that are remembered; decoded they take some times as much."""
 _OWN = ("kind", "make", "model", "firmware", "state")
 
 _Devices = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -48,7 +50,9 @@ class _Manifest(msgspec.Struct):
 class _Share:
     """What one node says it has."""
 
-    def __init__(self, manifest: _Manifest) -> None:
+    def __init__(self, manifest: _Manifest, size: int) -> None:
+        self.size = size
+        """Bytes of the manifest."""
         self._counts = {key: _folded(values) for key, values in manifest.counts.items()}
         self._uncounted = None if manifest.uncounted is None else frozenset(manifest.uncounted)
         # `devices` counts the host too, which no command means
@@ -78,7 +82,8 @@ class Roster:
         self._status: dict[str, _Status] = {}
         self._shares: dict[str, _Share] = {}
         self.ignored: Counter[str] = Counter()
-        """Messages that changed nothing: `malformed`, `outdated`, `too_many` nodes."""
+        """Messages that were not believed: `malformed`, `outdated`, `too_many` nodes, and
+        manifests that are `too_much` to remember: what such a node has is not known."""
 
     def on_status(self, node: str, payload: bytes) -> None:
         """What stands on `node/<node>/status`; a node whose status is cleared is forgotten."""
@@ -102,8 +107,13 @@ class Roster:
             self._shares.pop(node, None)
             return
         said = self._believed(node, payload, _Manifest, self._shares)
-        if said is not None:
-            self._shares[node] = _Share(said)
+        if said is None:
+            return
+        self._shares.pop(node, None)
+        if sum(share.size for share in self._shares.values()) + len(payload) > _MOST_BYTES_IN_ALL:
+            self.ignored["too_much"] += 1
+            return
+        self._shares[node] = _Share(said, len(payload))
 
     def others(self) -> list[str]:
         """The other nodes that are online."""

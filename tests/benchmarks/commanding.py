@@ -77,7 +77,8 @@ def _ids(broker: Broker) -> dict[str, str]:
 
 
 def _few(subscriber: Subscriber) -> dict[str, str]:
-    devices = [each for page in subscriber.on("/inventory/") for each in page.get("devices", [])]
+    pages = [page for page in subscriber.on("/inventory/") if "page" in page]
+    devices = [each for page in pages for each in page["devices"]]
     few = [each for each in devices if each["address"].startswith("127.64.")]
     return {each["address"]: each["identity"]["id"] for each in few}
 
