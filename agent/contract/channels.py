@@ -75,15 +75,18 @@ CHANNELS = (
         description="Whether the node is online, and what it serves. Also the Will.",
         messages=("nodeStatus",),
         retain=True,
-        heeds="The agent subscribes to its own status. Where a late Will has said `offline` of a "
-        "node that is online, it publishes `online` again.",
+        heeds="The agent hears the whole roster: nodes that are online count with their devices "
+        "where a command has `max_targets`. Where a late Will has said `offline` of the node "
+        "itself, it publishes `online` again.",
     ),
     Channel(
         name="inventoryManifest",
         topic=lambda topics: topics.inventory_manifest,
-        description="The pages of the inventory with their hashes.",
+        description="The pages of the inventory with their hashes, and the node's share of the "
+        "site.",
         messages=("inventoryManifest",),
         retain=True,
+        heeds="The agent hears how many devices of which kind the other nodes have.",
     ),
     Channel(
         name="inventoryPage",

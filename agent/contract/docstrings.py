@@ -10,6 +10,9 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
+_FOREIGN = sys.stdlib_module_names | {"msgspec"}
+"""What these say of their classes is no word of ours."""
+
 
 class Docs(NamedTuple):
     """Of a class."""
@@ -37,8 +40,8 @@ def docs_of(cls: type) -> Docs:
 
 @cache
 def _classes(module: str) -> dict[str, ast.ClassDef]:
-    """The classes of a module of ours; of others nothing is known."""
-    if module.partition(".")[0] not in ("agent", "drivers"):
+    """The classes of a module."""
+    if module.partition(".")[0] in _FOREIGN:
         return {}
     tree = ast.parse(inspect.getsource(sys.modules[module]))
     return {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)}

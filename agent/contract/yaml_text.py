@@ -55,13 +55,12 @@ def _entry(opening: str, value: Any, depth: int) -> Iterator[str]:
 def _words(opening: str, values: list[Any], depth: int) -> Iterator[str]:
     """A list of scalars over as many lines as it takes."""
     line = f"{opening} ["
-    for value in values[:-1]:
-        word = f"{_scalar(value)},"
+    for word in [f"{_scalar(value)}," for value in values[:-1]] + [f"{_scalar(values[-1])}]"]:
         if len(line) + len(word) > WIDTH:
             yield line.rstrip()
             line = "  " * depth
         line += f"{word} "
-    yield f"{line}{_scalar(values[-1])}]"
+    yield line.rstrip()
 
 
 def _fits(opening: str, value: Any) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
+from contextlib import closing
 
+import jwt
 import pytest
 
 from agent.fleet import findings
@@ -12,6 +15,7 @@ from agent.local import client
 from drivers.model import MinerReading
 from drivers.sim.models import load_models
 from tests.broker import running
+from tests.commands import Sender, Signer, claims
 from tests.e2e.contract import (
     CONTRACT,
     HEAD,
@@ -21,19 +25,28 @@ from tests.e2e.contract import (
     channel_of,
     numbers_by_stream,
     on_channel,
-    problems_of_event,
+    problems,
     problems_of_message,
     readings_of,
+    spoilt,
 )
 from tests.harness import Node, simulated
 
+OPS = Signer("ops")
 ALLOW = (
     "[control]\nstarts_per_minute = 6000\nstarts_per_group_per_minute = 6000\n[[control.allow]]\n"
+    f'[commands]\nclock = "trusted"\n{OPS.table()}[commands.unsigned]\nverbs = ["locate"]\n'
 )
 TOLD = {"action.begun", "action.ended", "action.done", "lock.set", "lock.cleared"}
 """Events of orders that a run can be made to show; the others tell of interruptions."""
 ELSEWHERE = {"telemetryHistory", "batchLive", "batchHistory"}
 """What other encodings say, or an outage brings about: see test_contract_late."""
+SENT_AS_JSON = (
+    *("nodeStatus", "inventoryManifest", "inventoryPage", "telemetry", "summary", "alarm"),
+    *("commandState", "commandResults"),
+)
+UNHEARD = {"mark", "nodeCommand"}
+"""What nobody says here."""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +82,8 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> list[Heard]:
                     str(wanted), lambda: wanted <= {event["name"] for event in recorder.on("event")}
                 )
                 give_orders(node, recorder)
+                with closing(Sender(broker.port)) as sender:
+                    send_commands(sender)
                 time.sleep(2.5)  # one more summary, and the pages
                 assert node.process
                 node.process.kill()
@@ -99,6 +114,21 @@ def give_orders(node: Node, recorder: Recorder) -> None:
     )
 
 
+def send_commands(sender: Sender) -> None:
+    """One is carried out, one foretold, one rejected, and one is not signed."""
+    s21 = {"make": "Bitmain", "model": "Antminer S21"}
+    done = sender.order(OPS, "locate", s21, params={"on": True}, iss="the central side")
+    rollout = {"wave": 2}
+    foretold = sender.order(OPS, "mining.pause", {"all": True}, dry_run=True, rollout=rollout)
+    rejected = sender.order(OPS, "mining.pause", {"ids": ["nobody"]})
+    said = claims("locate", s21, params={"on": False})
+    sender.send(json.dumps(said).encode(), said["jti"])
+    assert sender.results(done)
+    assert sender.results(foretold)
+    assert sender.state(rejected)["state"] == "rejected"
+    assert sender.results(said["jti"])
+
+
 def states(recorder: Recorder) -> list[str]:
     return [said["state"] for said in recorder.on("nodeStatus")]
 
@@ -113,7 +143,7 @@ def test_every_message_is_as_documented(heard: list[Heard]) -> None:
 
 def test_every_documented_channel_and_message_was_heard(heard: list[Heard]) -> None:
     said = {channel_of(message.topic).name for message in heard}
-    assert said | ELSEWHERE == set(CONTRACT["channels"]) - {"mark"}
+    assert said | ELSEWHERE == set(CONTRACT["channels"]) - UNHEARD
     assert {"asic", "host"} == {reading["kind"] for reading in readings_of(heard)}
 
 
@@ -123,14 +153,43 @@ def test_every_event_has_the_documented_details(heard: list[Heard]) -> None:
         each["name"] for each in events
     }
     for event in events:
-        assert not problems_of_event(event)
+        assert not problems(event, "Event")
+
+
+@pytest.mark.parametrize("name", [*SENT_AS_JSON, "event"])
+def test_a_message_with_anything_wrong_is_not_as_documented(name: str, heard: list[Heard]) -> None:
+    told = [message for message in heard if channel_of(message.topic).name == name]
+    kinds = {str(each.content.get("kind") or each.content.get("name")): each for each in told}
+    assert kinds
+    for message in kinds.values():
+        for wrong in spoilt(message.content):
+            spoiled = message._replace(raw=json.dumps(wrong).encode())
+            assert problems_of_message(spoiled), wrong
+
+
+def test_commands_are_as_documented_and_wrong_ones_are_not(heard: list[Heard]) -> None:
+    signed = [said for said in on_channel(heard, "command") if isinstance(said, str)]
+    unsigned = [said for said in on_channel(heard, "command") if isinstance(said, dict)]
+    read = [jwt.decode(said, options={"verify_signature": False}) for said in signed]
+    assert {said["verb"] for said in read} == {"locate", "mining.pause"}
+    for said in [*read, *unsigned]:
+        assert not problems(said, "Claims")
+        for wrong in spoilt(said):
+            assert problems(wrong, "Claims"), wrong
+    assert problems({**unsigned[0], "params": {"on": 1}}, "Claims")
+    assert problems({**unsigned[0], "params": {}}, "Claims")
+    assert problems({**unsigned[0], "verb": "power.limit"}, "Claims")
+
+
+def test_an_alarm_stands_while_unsigned_commands_are_taken(heard: list[Heard]) -> None:
+    assert {said["alarm"] for said in on_channel(heard, "alarm")} == {"unsigned-commands"}
 
 
 def test_an_order_is_told_with_its_result(heard: list[Heard]) -> None:
     events = on_channel(heard, "event")
     (done,) = [each for each in events if each["name"] == "action.done"]
     assert done["device_id"] == done["details"]["result"]["device_id"]
-    assert done["details"].keys() == SCHEMAS["Event"]["x-details"]["action.done"].keys()
+    assert done["details"].keys() == SCHEMAS["ActionDone"]["properties"].keys()
     begun, ended = (
         next(each["details"] for each in events if each["name"] == name)
         for name in ("action.begun", "action.ended")
@@ -146,7 +205,7 @@ def test_the_status_says_that_orders_are_allowed(heard: list[Heard]) -> None:
 
 def test_every_finding_is_documented_and_counted(heard: list[Heard]) -> None:
     names = findings.Findings().counts().keys()
-    assert names == SCHEMAS["Findings"]["properties"].keys()
+    assert names == SCHEMAS["FindingCounts"]["properties"].keys()
     summaries = on_channel(heard, "summary")
     assert max(said["findings"][findings.FACTORY_PASSWORD] for said in summaries) > 0
 
