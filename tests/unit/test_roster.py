@@ -168,6 +168,20 @@ def test_a_broker_full_of_nodes_costs_no_more_than_a_thousand() -> None:
     assert "late" in roster.others()
 
 
+def test_manifests_without_end_do_not_fill_the_memory() -> None:
+    roster = Roster("here")
+    large = manifest(counts={"kind": {"asic": 1}, "x": {"v" * 900_000: 1}})
+    for number in range(40):
+        roster.on_status(f"n{number}", ONLINE)
+        roster.on_manifest(f"n{number}", large)
+    assert roster.ignored == {"too_much": len(roster.silent())}
+    assert 10 < len(roster.silent()) < 40
+    roster.on_manifest("n0", manifest())
+    roster.on_manifest("n39", manifest())
+    assert not {"n0", "n39"} & set(roster.silent())
+    assert roster.most_elsewhere(Target(all=True), 0) >= UNKNOWN_SHARE
+
+
 def test_a_name_that_no_node_has_is_not_taken() -> None:
     roster = Roster("here")
     roster.on_status("n" * 129, ONLINE)
