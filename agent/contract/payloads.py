@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.command.params import Params
-from agent.command.verbs import VERBS
+from agent.command.verbs import VERBS, Verb
 from agent.contract.details import EVENTS
 from agent.contract.schemas import Schema, heard, ref, sent
 from agent.fleet.events import Event
@@ -106,7 +106,22 @@ def _claims(found: dict[str, Schema]) -> Schema:
         takers = [name for name, taken in VERB_PARAMS.items() if taken is params]
         cases.append(_case("verb", {"enum": takers}, then))
     verbs = {"type": "string", "enum": list(VERB_PARAMS)}
-    return {**schema, "properties": {**schema["properties"], "verb": verbs}, "allOf": cases}
+    return {
+        **schema,
+        "properties": {**schema["properties"], "verb": verbs},
+        "allOf": cases,
+        "x-verbs": {verb.name: _traits(verb) for verb in VERBS.values()},
+    }
+
+
+def _traits(verb: Verb) -> Schema:
+    """What a sender may want to know of a verb for devices, beside its parameters."""
+    flags = ("repeatable", "dangerous", "past_locks")
+    return {
+        "capability": verb.action,
+        "default_expiry_s": verb.expiry_s,
+        **{flag: True for flag in flags if getattr(verb, flag)},
+    }
 
 
 def _case(member: str, value: Schema, then: Schema) -> Schema:

@@ -80,6 +80,12 @@ def test_the_guide_and_the_contract_name_every_event() -> None:
         assert all(f"`{detail}`" in row for detail in members), row
 
 
+def test_the_guide_tells_the_default_expiry_of_every_verb() -> None:
+    for verb in (*VERBS.values(), *NODE_VERBS.values()):
+        rows = [line for line in GUIDE.splitlines() if line.startswith(f"| `{verb.name}`")]
+        assert [row for row in rows if row.endswith(f" {verb.expiry_s:g} s |")], verb.name
+
+
 def finding(address: str, number: int, **changes: Any) -> Finding:
     identity = msgspec.structs.replace(mock_identity(number), **changes)
     return Finding(Endpoint(address), "mock", _driver(identity), identity, ())

@@ -34,7 +34,7 @@ KEYWORDS = {
     *("type", "enum", "const", "pattern", "format", "description", "default", "if", "then"),
     *("minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "minItems", "maxItems"),
     *("properties", "required", "additionalProperties", "propertyNames", "maxProperties"),
-    *("items", "additionalItems", "anyOf", "allOf", "$ref"),
+    *("items", "additionalItems", "anyOf", "allOf", "$ref", "x-verbs"),
 }
 
 
