@@ -67,6 +67,10 @@ class Inbox:
         self._news.set()
         return True
 
+    def __len__(self) -> int:
+        """Messages that wait to be looked at."""
+        return len(self._waiting)
+
     def _address(self, topic: str) -> Address | None:
         for prefix, site_wide in self._prefixes:
             if topic.startswith(prefix) and "/" not in topic[len(prefix) :]:

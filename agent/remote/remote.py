@@ -33,6 +33,7 @@ class Remote:
         self._settings = settings
         self._parts = parts
         reporter = Reporter(parts)
+        self.refused = reporter.refused
         self.book = Book(parts, reporter)
         admission = Admission(parts, self.roster, self.book, self._knows_time)
         self._runner = Runner(parts, admission, reporter)
@@ -49,6 +50,11 @@ class Remote:
             ("lives", self._lives.run()),
             ("book", self.book.run()),
         ]
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be looked at."""
+        return len(self._inbox)
 
     @property
     def filters(self) -> list[str]:

@@ -41,6 +41,8 @@ class Reporter:
         self._pages: dict[str, _Page] = {}
         self._answers = Bucket(REFUSALS_PER_MINUTE)
         self._refusals = _Refusals(self._event_of_refusals)
+        self.refused: Counter[str] = Counter()
+        """Messages that were no commands of ours, by reason, since the start."""
 
     # --- states -----------------------------------------------------------------------------
 
@@ -111,6 +113,7 @@ class Reporter:
         self, level: str | None, digest: str | None, error: Rejected, *, known: bool
     ) -> None:
         """Answer a message that was refused; the state of a known command stays what it is."""
+        self.refused[error.reason] += 1
         self._refusals.count(error)
         if level is None or self._answers.take(self._clock.monotonic()) > 0:
             return
