@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Meta
 
 from agent.command.orders import Result
+from agent.remote.claims import CommandId
 from agent.remote.reasons import Reason
 from agent.telemetry.messages import BootId, Count, Seq, Sha256
 
 Change = Annotated[list[str | None], Meta(min_length=2, max_length=2)]
-OrderId = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{32}$"})]
+OrderId = CommandId
 
 
 class Details(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,7 +16,8 @@ from msgspec import Meta
 
 from agent.fleet.shares import UNCOUNTABLE
 from agent.mqtt.topics import LEVEL_LIMIT
-from agent.remote.claims import OneOf, Target
+from agent.remote.claims import Target
+from agent.remote.selecting import wanted
 
 MOST_NODES = 1000
 UNKNOWN_SHARE = 1_000_001
@@ -24,7 +25,6 @@ UNKNOWN_SHARE = 1_000_001
 _MOST_BYTES = 1 << 20
 _MOST_BYTES_IN_ALL = 16 << 20
 """Of all manifests that are remembered; decoded they take some times as much."""
-_OWN = ("kind", "make", "model", "firmware", "state")
 
 _Devices = Annotated[int, Meta(ge=0, le=1_000_000)]
 _T = TypeVar("_T")
@@ -133,9 +133,9 @@ class Roster:
         `known` devices of this node are. A node's share is as old as its manifest: it lags by the
         seconds in which changes gather, and after a start until its devices have answered.
         """
-        wanted = _wanted(target)
+        conditions = wanted(target)
         most = sum(
-            self._shares[node].most(wanted) if node in self._shares else UNKNOWN_SHARE
+            self._shares[node].most(conditions) if node in self._shares else UNKNOWN_SHARE
             for node in self.others()
         )
         return min(most, max(0, len(set(target.ids)) - known)) if target.ids else most
@@ -161,13 +161,3 @@ def _folded(values: Mapping[str, int]) -> dict[str, int]:
     for value, count in values.items():
         found[value.lower()] += count
     return found
-
-
-def _wanted(target: Target) -> dict[str, frozenset[str]]:
-    """By key the values of which a device has one, as selectors read them."""
-    given: dict[str, OneOf] = {key.strip(): value for key, value in target.tags.items()}
-    given |= {key: value for key in _OWN if (value := getattr(target, key)) is not None}
-    return {
-        key: frozenset(each.lower() for each in ((value,) if isinstance(value, str) else value))
-        for key, value in given.items()
-    }

@@ -28,24 +28,30 @@ def checked(target: Target | None) -> Target:
 
 def chosen(target: Target, devices: Inventory, site: str) -> list[Device]:
     """The devices that are meant, each once."""
-    wanted = _wanted(target)
-    if site.lower() not in wanted.pop("site", {site.lower()}):
+    conditions = wanted(target)
+    if site.lower() not in conditions.pop("site", {site.lower()}):
         return []
-    candidates: Iterable[Device] = (
-        filter(None, map(devices.by_id, dict.fromkeys(map(str.lower, target.ids))))
-        if target.ids
-        else devices
-    )
-    if not wanted:
+    candidates: Iterable[Device] = _with_ids(target, devices) if target.ids else devices
+    if not conditions:
         return list(candidates)
     return [
         device
         for device in candidates
-        if all(value_of(device, key) in values for key, values in wanted.items())
+        if all(value_of(device, key) in values for key, values in conditions.items())
     ]
 
 
-def _wanted(target: Target) -> dict[str, frozenset[str]]:
+def _with_ids(target: Target, devices: Inventory) -> list[Device]:
+    """Ids as they are written, or else in lower case: those made of a MAC have no other."""
+    found: dict[str, Device] = {}
+    for device_id in target.ids:
+        device = devices.by_id(device_id) or devices.by_id(device_id.lower())
+        if device is not None:
+            found[device.id] = device
+    return list(found.values())
+
+
+def wanted(target: Target) -> dict[str, frozenset[str]]:
     """By key the values of which a device must have one, in lower case."""
     given: dict[str, OneOf] = {key.strip(): value for key, value in target.tags.items()}
     given |= {key: value for key in _OWN if (value := getattr(target, key)) is not None}

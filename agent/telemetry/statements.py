@@ -96,8 +96,17 @@ class Statements:
     def announce(self) -> None:
         """Say that this node is online, and its whole inventory: on every connection."""
         self._outbox.state(self._topics.node_status, self._status(Presence.ONLINE))
+        self.publish_inventory()
+
+    def publish_inventory(self) -> None:
+        """Publish every page and the manifest again."""
         self._feed.pages.all_again()
         self._publish_pages()
+        self._pump()
+
+    def clock_synchronised(self) -> bool | None:
+        """Whether this host's clock follows a time source, as it was read last."""
+        return None if self._host is None else self._host.clock_synchronised
 
     def on_message(self, message: Message) -> None:
         """Correct a status that a late Will of a former connection has overwritten."""
