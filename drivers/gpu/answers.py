@@ -156,6 +156,7 @@ class EventKind(StrEnum):
     DRIVER_CHANGED = "driver_changed"
     EVENTS_DEAF = "events_deaf"
     """The driver tells no events for the time being."""
+    EVENTS_HEARD = "events_heard"
     RELEASED = "released"
     RESUMED = "resumed"
     RESET = "reset"

@@ -20,8 +20,8 @@ class _Errand(Struct, frozen=True, kw_only=True, tag_field="do", omit_defaults=T
 class Enumerate(_Errand, frozen=True, kw_only=True, tag="enumerate"):
     """Open every GPU but those to skip; `renew` closes the driver before.
 
-    Where some are to be skipped the others are opened by their PCI address, which touches no
-    other GPU; opening by number may.
+    Where some are to be skipped the others are opened by their PCI address: numbers may have
+    changed. One whose UUID was never seen is skipped by its number, written `#3`.
     """
 
     known: dict[str, str] = {}
