@@ -30,7 +30,7 @@ from drivers.gpu.nvml.held import Held
 from drivers.gpu.nvml.inventory import driver_facts, examine
 from drivers.gpu.nvml.metrics import scan
 from drivers.gpu.nvml.session import DRIVER, Nvml
-from drivers.gpu.nvml.words import pci_address
+from drivers.gpu.pci import pci_address
 from drivers.gpu.wants import FanDuty
 
 

@@ -18,9 +18,9 @@ from drivers.gpu.nvml.words import (
     LINK_PEERS,
     VIRTUALIZATION,
     cuda_version,
-    pci_address,
     word,
 )
+from drivers.gpu.pci import pci_address
 from drivers.model_gpu import GpuFacts
 
 Values = dict[str, Any]

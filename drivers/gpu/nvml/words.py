@@ -58,12 +58,6 @@ def throttle_reasons(bits: int) -> tuple[str, ...]:
     )
 
 
-def pci_address(bus_id: str) -> str:
-    """A PCI address as the kernel writes it: `00000000:3B:00.0` is `0000:3b:00.0`."""
-    domain, _, rest = bus_id.lower().partition(":")
-    return f"{domain[-4:] if domain[:-4].strip('0') == '' else domain}:{rest}"
-
-
 _PROFILE = re.compile(r"\d+[cg]\.[\w.+-]+")
 
 
