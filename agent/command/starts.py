@@ -6,7 +6,7 @@ up the others. Pure: time comes in with every call.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -42,7 +42,8 @@ class Starts(Generic[Start]):
         self._group_gap_s = 60.0 / per_group_per_minute
         self._free_at = 0.0
         self._group_free_at: dict[str, float] = {}
-        self._waiting: dict[str, deque[Start]] = {}
+        self._waiting: dict[str, OrderedDict[Start, None]] = {}
+        """By group, the first first: any of ten thousand may be taken out."""
         self.spacing = Spacing(per_minute, per_group_per_minute)
         """For those that were let go, where they are sent: they may have met on the way."""
         self._group_of: dict[Start, str] = {}
@@ -54,7 +55,7 @@ class Starts(Generic[Start]):
         """Queue a start; one that waits already keeps its place."""
         if start not in self._group_of:
             self._group_of[start] = group
-            self._waiting.setdefault(group, deque()).append(start)
+            self._waiting.setdefault(group, OrderedDict())[start] = None
 
     def drop(self, start: Start) -> bool:
         """Take a start out again; False where it does not wait any more."""
@@ -62,7 +63,7 @@ class Starts(Generic[Start]):
         if group is None:
             return False
         queue = self._waiting[group]
-        queue.remove(start)
+        del queue[start]
         if not queue:
             del self._waiting[group]
         return True
@@ -82,7 +83,7 @@ class Starts(Generic[Start]):
         if not free:
             return None
         group = min(free, key=lambda name: self._group_free_at.get(name, 0.0))
-        start = self._waiting[group].popleft()
+        start, _ = self._waiting[group].popitem(last=False)
         if not self._waiting[group]:
             del self._waiting[group]
         del self._group_of[start]
