@@ -56,6 +56,8 @@ class Fleet:
             locations.load(Path(config.locations.file)) if config.locations else None,
             logins.load(config.credentials),
             OwnedRanges(config.range).find,
+            node=config.node.name,
+            built_in_tags=config.gpu.tags,
         )
         self.inventory = self._belongings.inventory
         for record in await self._database.devices():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,6 +51,22 @@ def _times(config: Config, blame: Blame) -> None:
     if polling.deadline_s >= polling.interval_s:
         problem = f"{polling.deadline_s:g} s must be less than interval_s = {polling.interval_s:g}"
         raise blame.error(("polling", "deadline_s"), problem)
+
+
+def _gpus(config: Config, blame: Blame) -> None:
+    gpu = config.gpu
+    paces = ("fast_interval_s", "medium_interval_s", "slow_interval_s")
+    for quicker, slower in pairwise(paces):
+        least_s, most_s = getattr(gpu, quicker), getattr(gpu, slower)
+        if least_s > most_s:
+            problem = f"{most_s:g} s is less than {quicker} = {least_s:g}"
+            raise blame.error(("gpu", slower), problem)
+    if gpu.expected is not None and gpu.expected < len(gpu.expected_ids):
+        problem = f"{gpu.expected}, and expected_ids names {len(gpu.expected_ids)}"
+        raise blame.error(("gpu", "expected"), problem)
+    for at, device_id in enumerate(gpu.expected_ids):
+        if device_id in gpu.expected_ids[:at]:
+            raise blame.error(("gpu", "expected_ids", at), f"{device_id} stands there twice")
 
 
 def _password(config: Config, blame: Blame) -> None:
@@ -109,6 +126,7 @@ def _files(config: Config, blame: Blame) -> None:
         named.append((("locations", "file"), config.locations.file))
     if config.credentials:
         named.append((("credentials", "file"), config.credentials.file))
+    named.append((("gpu", "fault_table"), config.gpu.fault_table))
     for key, path in named:
         if path is not None and (problem := unreadable(path)):
             raise blame.error(key, f"{path}: {problem}")
@@ -142,6 +160,7 @@ def _parsed(config: Config, blame: Blame, at: int) -> ranges.Addresses:
 _RULES: tuple[Callable[[Config, Blame], None], ...] = (
     _node_name,
     _times,
+    _gpus,
     _password,
     _credential,
     _key_pair,
@@ -167,6 +186,7 @@ def _with_absolute_paths(config: Config, base: Path) -> Config:
         config,
         node=node,
         mqtt=mqtt,
+        gpu=_absolute(config.gpu, base, "socket", "fault_table"),
         locations=locations,
         credentials=credentials,
         commands=msgspec.structs.replace(config.commands, key=keys),

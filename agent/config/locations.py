@@ -1,4 +1,4 @@
-"""Where devices stand: the operator's CSV, looked up by MAC, address or range."""
+"""Where devices stand: the operator's CSV, looked up by id, MAC, address, range or node."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from agent.errors import ConfigError
 
 _K = TypeVar("_K", str, int, Span)
 
-KEYS = ("mac", "address", "range")
+KEYS = ("device_id", "mac", "address", "range", "node")
+"""Each row has one of them, and the first that fits a device counts."""
+_LISTED = ", ".join(KEYS)
 PLACES = ("building", "rack", "row", "slot", "asset_id", "customer")
 
 _PAIRS = re.compile(r"[0-9a-f]{2}([:-]?)(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}")
@@ -62,9 +64,11 @@ class Locations:
         by_address: dict[int, Location] | None = None,
         segments: list[_Segment] | None = None,
         *,
+        by_name: dict[tuple[str, str], Location] | None = None,
         rows: int = 0,
     ) -> None:
         self._rows = rows
+        self._by_name = by_name or {}
         self._by_mac = by_mac or {}
         self._by_address = by_address or {}
         self._segments = segments or []
@@ -72,6 +76,14 @@ class Locations:
 
     def __len__(self) -> int:
         return self._rows
+
+    def of_id(self, device_id: str) -> Location | None:
+        """What the CSV says of this device by its id, as everybody publishes it."""
+        return self._by_name.get(("device_id", device_id))
+
+    def of_node(self, node: str) -> Location | None:
+        """What it says of what is built into a host, by the name of its node."""
+        return self._by_name.get(("node", node))
 
     def find(self, address: str | None, mac: str | None = None) -> Location:
         """The place of a device: by MAC, else by address, else by the smallest range."""
@@ -126,13 +138,14 @@ class _Reading:
         self._by_mac: dict[str, Location] = {}
         self._by_address: dict[int, Location] = {}
         self._ranges: list[_Row] = []
+        self._by_name: dict[tuple[str, str], Location] = {}
 
     def header(self, cells: list[str]) -> list[str]:
         names = [_column(cell) for cell in cells]
         if len(names) == 1 and ";" in names[0]:
             raise self._error(1, "columns are separated by ';', expected ','")
         if not set(names) & set(KEYS):
-            raise self._error(1, "expected a header with a column address, mac or range")
+            raise self._error(1, f"expected a header with one of the columns {_LISTED}")
         for at, name in enumerate(names):
             if not name:
                 raise self._error(1, f"column {at + 1} has no name")
@@ -149,7 +162,7 @@ class _Reading:
         keys = [name for name in KEYS if name in given]
         if len(keys) != 1:
             found = " and ".join(keys) or "none"
-            raise self._error(line, f"expected exactly one of address, mac, range; found {found}")
+            raise self._error(line, f"expected exactly one of {_LISTED}; found {found}")
         self._keep(line, keys[0], given.pop(keys[0]), _location(given))
 
     def _keep(self, line: int, name: str, text: str, location: Location) -> None:
@@ -158,6 +171,8 @@ class _Reading:
                 self._by_mac[self._mac(line, text)] = location
             case "address":
                 self._by_address[self._address(line, text)] = location
+            case "device_id" | "node":
+                self._by_name[name, self._first(line, name, text, text)] = location
             case _:
                 self._ranges.append(_Row(line, self._range(line, text), location))
 
@@ -192,7 +207,11 @@ class _Reading:
 
     def result(self) -> Locations:
         return Locations(
-            self._by_mac, self._by_address, list(self._segments()), rows=len(self._lines)
+            self._by_mac,
+            self._by_address,
+            list(self._segments()),
+            by_name=self._by_name,
+            rows=len(self._lines),
         )
 
     def _segments(self) -> Iterator[_Segment]:

@@ -15,6 +15,7 @@ from msgspec import Meta
 from agent.config.commands import Commands
 from agent.config.terms import (
     FilePath,
+    GpuId,
     Host,
     Interface,
     Name,
@@ -93,6 +94,29 @@ class Range(Section, frozen=True, kw_only=True):
     web_port: Port = 80
     side_port: Port = 8080
     framed_port: Port = 4433
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Gpu(Section, frozen=True, kw_only=True):
+    """The GPUs of this host, which `stoker-gpu` reads for the agent."""
+
+    enabled: bool = True
+    """Without the service, and where there never was a GPU, nothing is missed."""
+    socket: FilePath = "/run/stoker-gpu/gpu.sock"
+    fast_interval_s: Seconds = 5.0
+    """How often each is read: load, memory, power, heat, clocks."""
+    medium_interval_s: Seconds = 15.0
+    """How old what costs the driver more may be: limits, errors, links, processes."""
+    slow_interval_s: Seconds = 120.0
+    """How old the dearest values and settings may be."""
+    expected: Annotated[int, Meta(ge=0, le=64)] | None = None
+    """How many there have to be; where nothing is said, each that was ever seen."""
+    expected_ids: tuple[GpuId, ...] = ()
+    """The same by id."""
+    undone: Literal["report", "restore"] = "report"
+    """What is done where a setting that was proved is found to be another one."""
+    fault_table: FilePath | None = None
+    """What is laid over the built-in table of fault codes."""
     tags: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -191,6 +215,7 @@ class Config(Section, frozen=True, kw_only=True):
     polling: Polling = Polling()
     discovery: Discovery = Discovery()
     range: tuple[Range, ...] = ()
+    gpu: Gpu = msgspec.field(default_factory=Gpu)
     locations: Locations | None = None
     control: Control = Control()
     commands: Commands = Commands()

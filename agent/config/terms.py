@@ -25,6 +25,13 @@ Host = Annotated[
         description="a host name or address, without mqtt:// and without a user",
     ),
 ]
+GpuId = Annotated[
+    str,
+    Meta(
+        pattern=r"^gpu-[0-9a-z][0-9a-z-]{0,90}\Z",
+        description="an id as the inventory has it, such as gpu-8f2c6a1e-... in lower case",
+    ),
+]
 Interface = Annotated[
     str, Meta(pattern=r"^[^\s/]{1,15}\Z", description="the name of a network interface")
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +11,7 @@ from agent.config.logins import Logins
 from agent.config.schema import Range
 from agent.fleet.inventory import Inventory
 from drivers.api import Credential, Endpoint
+from drivers.model import Identity, Kind
 
 
 class Belongings:
@@ -21,10 +22,16 @@ class Belongings:
         places: Locations | None,
         logins: Logins,
         range_of: Callable[[str], Range | None],
+        *,
+        node: str = "",
+        built_in_tags: Mapping[str, str] | None = None,
     ) -> None:
-        self._places = places
+        """`node` and `built_in_tags` are for what is built into this host and has no address."""
+        self._places = places or Locations()
         self._logins = logins
         self._range_of = range_of
+        self._node = node
+        self._built_in_tags = built_in_tags or {}
         self.inventory = Inventory(locate=self.locate)
 
     def id_at(self, endpoint: Endpoint) -> str:
@@ -32,13 +39,15 @@ class Belongings:
         device = self.inventory.at(endpoint.address)
         return device.id if device else endpoint.provisional_id
 
-    def locate(self, address: str, mac: str | None) -> Location:
-        """The row of the CSV, with the tags of the range beneath those of the row."""
-        found = self._places.find(address, mac) if self._places else NOWHERE
+    def locate(self, address: str, identity: Identity | None) -> Location:
+        """The row of the CSV, with the tags of the range, or of GPUs, beneath those of the row."""
+        by_id = self._places.of_id(identity.id) if identity else None
+        if identity is not None and identity.kind is Kind.GPU:
+            found = by_id or self._places.of_node(self._node) or NOWHERE
+            return _over(self._built_in_tags, found)
+        found = by_id or self._places.find(address, identity.mac if identity else None)
         owner = self._range_of(address)
-        if owner is None or not owner.tags:
-            return found
-        return msgspec.structs.replace(found, tags={**owner.tags, **found.tags})
+        return found if owner is None else _over(owner.tags, found)
 
     def credentials(self, endpoint: Endpoint) -> Sequence[Credential]:
         """What the operator configured for the device there."""
@@ -50,3 +59,7 @@ class Belongings:
             endpoint.address,
             {**{key: str(places[key]) for key in PLACES if places[key]}, **place.tags},
         )
+
+
+def _over(tags: Mapping[str, str], found: Location) -> Location:
+    return msgspec.structs.replace(found, tags={**tags, **found.tags}) if tags else found

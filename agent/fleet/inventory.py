@@ -22,8 +22,8 @@ from drivers.api import Driver, Endpoint
 from drivers.model import Identity, Reading, State
 from drivers.probe import Finding
 
-Locate = Callable[[str, str | None], Location]
-"""Where the device of an address and MAC stands."""
+Locate = Callable[[str, Identity | None], Location]
+"""Where the device of an address stands, as far as it is known who it is."""
 
 _TELLING = ("model", "firmware", "firmware_version", "serial", "hostname")
 
@@ -152,7 +152,7 @@ class Inventory:
 
     def restore(self, finding: Finding, since: float) -> Device:
         """Place a device where a former run left it; nothing has been seen of it yet."""
-        device = Device(finding, self.locate(finding.endpoint.address, finding.identity.mac), since)
+        device = Device(finding, self.locate(finding.endpoint.address, finding.identity), since)
         self._by_address[device.address] = device
         self._by_id[device.id] = device
         return device
@@ -165,7 +165,7 @@ class Inventory:
             return self._confirm(here, finding, now)
         events = self._events_of_arrival(finding, here, now)
         displaced = self._displace(finding, here)
-        device = Device(finding, self.locate(address, finding.identity.mac), now)
+        device = Device(finding, self.locate(address, finding.identity), now)
         self._by_address[address] = device
         self._by_id[device.id] = device
         self._note(device.known)
@@ -225,7 +225,7 @@ class Inventory:
             text = f"{was_here} stood here; what answers now does not show who it is"
             events.append(_event("device.unconfirmed", now, finding, text, former_id=was_here))
         elif was_here and was_here != identity.id:
-            location = self.locate(address, identity.mac)
+            location = self.locate(address, identity)
             events.append(
                 _event(
                     "device.replaced",

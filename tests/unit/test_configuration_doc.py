@@ -32,6 +32,7 @@ SECTIONS: dict[str, type[Section]] = {
     "[polling]": schema.Polling,
     "[discovery]": schema.Discovery,
     "[[range]]": schema.Range,
+    "[gpu]": schema.Gpu,
     "[locations]": schema.Locations,
     "[control]": schema.Control,
     "[[control.allow]]": schema.Allow,
@@ -118,13 +119,13 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
 def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
     tls = ("tls/ca.pem", "tls/node.pem", "tls/node.key")
-    for name in ("mqtt-password", *tls, "locations.csv", "logins.toml"):
+    for name in ("mqtt-password", *tls, "locations.csv", "logins.toml", "faults.toml"):
         (tmp_path / name).touch()
     (tmp_path / "stoker.toml").write_text(uncommented())
     config = load(tmp_path / "stoker.toml")
     given = msgspec.to_builtins(config, enc_hook=str)
     usual = msgspec.to_builtins(schema.Config(site=config.site))
-    for section in ("mqtt", "polling", "discovery", "control", "telemetry", "log"):
+    for section in ("mqtt", "polling", "discovery", "gpu", "control", "telemetry", "log"):
         for key, value in usual[section].items():
             if value is not None and (section, key) != ("control", "allow"):
                 assert (section, key, given[section][key]) == (section, key, value)

@@ -85,11 +85,15 @@ def test_what_is_no_mac(text: str) -> None:
 
 
 FAULTS = {
-    "no key": ((",,,B7",), "line 2", "expected exactly one of address, mac, range; found none"),
+    "no key": (
+        (",,,B7",),
+        "line 2",
+        "expected exactly one of device_id, mac, address, range, node; found none",
+    ),
     "two keys": (
         (f"10.0.0.1,{MAC},,B7",),
         "line 2",
-        "expected exactly one of address, mac, range; found mac and address",
+        "expected exactly one of device_id, mac, address, range, node; found mac and address",
     ),
     "bad mac": ((",xx,,B7",), "line 2, mac", "'xx' is not the MAC of a device"),
     "empty mac": (
@@ -137,8 +141,11 @@ def test_faults_name_their_line(rows: tuple[str, ...], key: str, problem: str) -
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        ("", "expected a header with a column address, mac or range"),
-        ("rack,slot", "expected a header with a column address, mac or range"),
+        ("", "expected a header with one of the columns device_id, mac, address, range, node"),
+        (
+            "rack,slot",
+            "expected a header with one of the columns device_id, mac, address, range, node",
+        ),
         ("address;rack", "columns are separated by ';', expected ','"),
         ("address,,rack", "column 2 has no name"),
         ("address,Rack,rack", "two columns are called 'rack'"),
@@ -200,3 +207,16 @@ def test_a_whole_site_is_looked_up_quickly() -> None:
         assert places.find(f"{block}.77", MAC).rack == block
     # 15,000 look-ups take some 0.05 s by bisection and 20 s by going through the ranges
     assert time.process_time() - started < 2
+
+
+def test_a_device_by_its_id_and_all_that_is_built_into_a_host() -> None:
+    places = table("gpu-1f,,B7", ",edge-1,B8", header="device_id,node,rack")
+    assert places.of_id("gpu-1f") == Location(rack="B7")
+    assert places.of_node("edge-1") == Location(rack="B8")
+    assert (places.of_id("edge-1"), places.of_node("gpu-1f")) == (None, None)
+    assert len(places) == 2
+
+
+def test_an_id_that_stands_twice() -> None:
+    error = refusal("gpu-1f,,B7", "gpu-1f,,B8", header="device_id,node,rack")
+    assert error.problem == "'gpu-1f' stands in line 2 already"
