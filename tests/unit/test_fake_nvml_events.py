@@ -158,13 +158,23 @@ def test_a_wait_hears_of_an_event_at_once(pair: Pair) -> None:
 def test_a_lost_gpu_tells_its_last_event_and_then_fails_every_wait(pair: Pair) -> None:
     fake, n = pair
     events = registered(n, 0, 1)
-    assert ended(fake, n, events, lambda: fake.fall_off(0)) == 79
+    assert ended(fake, n, events, fake[0].fall_off) == 79
     for _ in range(2):
         with pytest.raises(n.NVMLError_GpuIsLost):
             n.nvmlEventSetWait_v2(events, 1000)
     rest = registered(n, 1) if n.nvmlShutdown() is None and n.nvmlInit() is None else None
     with pytest.raises(n.NVMLError_Timeout):
         n.nvmlEventSetWait_v2(rest, 0)
+
+
+def test_a_gpu_that_leaves_without_an_xid(pair: Pair) -> None:
+    fake, n = pair
+    events = registered(n, 0, 1)
+    assert ended(fake, n, events, fake[0].vanish) is n.NVMLError_GpuIsLost
+    assert fake[1].vanish() == (
+        "NVRM: The NVIDIA GPU 0000:43:00.0 (PCI ID: 10de:2330) installed in this system "
+        "has fallen off the bus and is not responding to commands."
+    )
 
 
 def test_a_driver_that_goes_ends_waits(pair: Pair) -> None:

@@ -120,7 +120,7 @@ class FakeGpus:
         """Handles are void until nvmlInit, counters start anew, settings and processes are gone."""
         with self.change():
             self._do["reload"](self._state)
-        self.wake()
+        self._do["wake"](self._state)
 
     def reset(self, slot: int) -> None:
         """A GPU is reset: what waited for that takes effect, settings and processes are gone."""
@@ -144,16 +144,6 @@ class FakeGpus:
         """MIG on, with these instances and one compute instance in each; gives their ids."""
         with self.change():
             return partition(self.raw.gpus[slot], profiles)
-
-    def fall_off(self, slot: int) -> str:
-        """A GPU falls off the bus; those who wait for events hear of it at once."""
-        line = self.gpus[slot].fall_off()
-        self.wake()
-        return line
-
-    def wake(self) -> None:
-        """Have waiting clients look again."""
-        self._do["wake"](self._state)
 
     # What happens to calls. Without a function it is all of them, nvmlInit too.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from drivers.sim.nvml.kernel import xid_message
+from drivers.sim.nvml.kernel import fallen_message, xid_message
 from drivers.sim.nvml.layout import ANY, NUMBERS, STRUCTS
 
 SBE, DBE, XID, RECOVERY = 1, 2, 8, 0x8000
@@ -216,11 +216,22 @@ class FakeGpu:
 
     def fall_off(self) -> str:
         """XID 79, and gone: handles say so at once, the count when a client starts anew."""
-        line = self.xid(79)
         with self._change():
-            self.raw.lost = 1
-            self.raw.process_count = 0
-        return line
+            self._lose()
+            self._post(self.slot, XID, 79, ANY, ANY)
+        return xid_message(self.pci_bus_id, 79)
+
+    def vanish(self) -> str:
+        """Gone without an XID; the line that the kernel's log has instead."""
+        with self._change():
+            self._lose()
+            # No set wants an event without a type; those who wait look again, and find it lost.
+            self._post(self.slot, 0, 0, ANY, ANY)
+        return fallen_message(self.pci_bus_id, self.raw.model.pci_device)
+
+    def _lose(self) -> None:
+        self.raw.lost = 1
+        self.raw.process_count = 0
 
     def come_back(self) -> None:
         """It is there again for whoever starts anew."""

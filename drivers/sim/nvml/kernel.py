@@ -1,4 +1,4 @@
-"""What the kernel's log says of XIDs."""
+"""What the kernel's log says of XIDs, and of GPUs that left without one."""
 
 from __future__ import annotations
 
@@ -27,3 +27,12 @@ def xid_message(pci_bus_id: str, code: int, pid: int | None = None) -> str:
     place = pci_bus_id.rsplit(".", 1)[0]
     who = f"pid={pid}, name=python3" if pid else "pid='<unknown>', name=<unknown>"
     return f"NVRM: Xid (PCI:{place}): {code}, {who}, {_WORDS.get(code, 'unknown event')}"
+
+
+def fallen_message(pci_bus_id: str, pci_device: int) -> str:
+    """The line for a GPU that does not answer any more; `pci_device` as NVML has it."""
+    vendor, device = pci_device & 0xFFFF, pci_device >> 16
+    return (
+        f"NVRM: The NVIDIA GPU {pci_bus_id} (PCI ID: {vendor:04x}:{device:04x}) installed in "
+        "this system has fallen off the bus and is not responding to commands."
+    )

@@ -177,3 +177,18 @@ NVML_EXPORT nvml_result nvmlDeviceGetPciInfoExt(nvml_device device, struct nvml_
     memcpy(pci->bus_id, plain.bus_id, sizeof pci->bus_id);
     return OK;
 }
+
+/* A matter of Windows: the function is there, and has nothing to say. */
+NVML_EXPORT nvml_result nvmlDeviceGetDriverModel(nvml_device device, unsigned *current,
+                                                 unsigned *pending)
+{
+    ON_GPU(device);
+    NEED(current && pending);
+    return NOT_SUPPORTED;
+}
+
+NVML_EXPORT nvml_result nvmlDeviceGetDriverModel_v2(nvml_device device, unsigned *current,
+                                                    unsigned *pending)
+{
+    return nvmlDeviceGetDriverModel(device, current, pending);
+}
