@@ -23,6 +23,9 @@ from drivers.model import Reading
 
 log = logging.getLogger("stoker.dispatcher")
 
+SLICE = 100
+"""Works that begin in one turn of the event loop."""
+
 
 class Rules(Protocol):
     """What the dispatcher is held to, and whom it tells."""
@@ -95,18 +98,30 @@ class Dispatcher:
         """Begin; follow the job for its results."""
         now = self._clock.monotonic()
         job = Job(order, devices, now)
-        for device in devices:
-            load = order.verb.load(order.params, device.last)
-            before = self._works.setdefault(device.id, [])
-            earlier = before[-1] if before and load is not Load.SHEDS else None
-            work = Work(job, device, load, now, earlier)
-            if load is Load.SHEDS:
-                self._supersede(work, before)
-                self._precedence.begin()
-            before.append(work)
-            self._tasks.create_task(self._take_to_end(work))
+        works = [self._enter(job, device, now) for device in devices]
+        self._tasks.create_task(self._begin(works), name=f"begin-{order.id}")
         self._tasks.create_task(self._finish(job), name=f"job-{order.id}")
         return job
+
+    def _enter(self, job: Job, device: Device, now: float) -> Work:
+        """Put a device's work behind what it has to do already, or before it where it sheds."""
+        order = job.order
+        load = order.verb.load(order.params, device.last)
+        before = self._works.setdefault(device.id, [])
+        earlier = before[-1] if before and load is not Load.SHEDS else None
+        work = Work(job, device, load, now, earlier)
+        if load is Load.SHEDS:
+            self._supersede(work, before)
+            self._precedence.begin()
+        before.append(work)
+        return work
+
+    async def _begin(self, works: list[Work]) -> None:
+        """Begin with some after the other: ten thousand at once would stop everything else."""
+        for start in range(0, len(works), SLICE):
+            for work in works[start : start + SLICE]:
+                self._tasks.create_task(self._take_to_end(work))
+            await asyncio.sleep(0)
 
     def withdraw(self, job: Job) -> None:
         """Send a job to nobody any more: what waits ends at once with what its gate says.

@@ -99,6 +99,12 @@ def _measure(node: Node, sender: Sender, ops: Signer, log: Path, ids: dict[str, 
     print(f"{state['state']}: {state['verdicts']}, {state['pages']} pages")
     print(f"  from publishing to the end   {ended - began:5.1f} s")
     print(f"  between states at most       {max(gaps):5.2f} s ({len(gaps)} states)")
+    long = [
+        f"{gap:.2f} s at {at - began:.1f} s"
+        for at, gap in zip(seen[1:], gaps, strict=True)
+        if gap > 0.9
+    ]
+    print(f"  of these above 0.9 s         {', '.join(long) or 'none'}")
     print(f"  results                      {len({each['device_id'] for each in results})} devices")
     print(f"  CPU per machine              {cpu_s / len(results) * 1e6:5.0f} us of the agent")
     time.sleep(2.0)  # the log is written behind
