@@ -200,6 +200,11 @@ class GpuFacts(msgspec.Struct, frozen=True, kw_only=True):
     architecture: str | None = None
     compute_capability: str | None = None
     cores: int | None = None
+    driver_version: str | None = None
+    """Of the host, and the same for all its GPUs, like the next two."""
+    library_version: str | None = None
+    cuda_version: str | None = None
+    """The highest that this driver is good for."""
     vbios: str | None = None
     inforom: str | None = None
     virtualization: str | None = None

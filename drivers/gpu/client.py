@@ -62,8 +62,12 @@ class GpuClient:
         told: Told | None = None,
         name: str = "stoker",
         wait: Wait | None = None,
+        after: tuple[str, int] = ("", 0),
     ) -> None:
-        """`told` is called with each event, those included that came while nobody was connected."""
+        """`told` is called with each event, those included that came while nobody was connected.
+
+        `after` is the `heard` of an earlier client: what it was told is not told again.
+        """
         self._path = path
         self._told = told
         self._name = name
@@ -71,12 +75,17 @@ class GpuClient:
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: dict[int, asyncio.Future[ServerMessage]] = {}
         self._next_id = 1
-        self._epoch, self._seen = "", 0
+        self._epoch, self._seen = after
         self.connected = asyncio.Event()
         self.missed = 0
         """Events whose numbers were never seen."""
         self.problem: DriverError | None = Unreachable("not connected yet")
         """Why there is no connection."""
+
+    @property
+    def heard(self) -> tuple[str, int]:
+        """How far events were told: the epoch, and the number in it."""
+        return self._epoch, self._seen
 
     async def run(self) -> None:
         """Keep connected until cancelled."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import msgspec
+
 from drivers.actions import Answer, Check, Expectation, Latency, Receipt, Relation
 from drivers.api import Clock
 from drivers.errors import Refused
 from drivers.gpu import wants
-from drivers.gpu.answers import GpuFound, Inventoried, WasSet
+from drivers.gpu.answers import DriverFacts, GpuFound, Inventoried, WasSet
 from drivers.gpu.client import GpuClient
 from drivers.gpu.errors import GpuUnknown
 from drivers.gpu.protocol import Tier
@@ -18,7 +20,6 @@ from drivers.model import Fingerprint, Identity, Kind, Sample
 from drivers.model_gpu import GpuFacts
 
 MEDIUM_S, SLOW_S = 15.0, 60.0
-"""How old values of these paces may be before they are read again."""
 INVENTORY_S = 30.0
 """For how long one inventory serves the GPUs that ask for one; shorter where one is sick."""
 SICK_INVENTORY_S = 5.0
@@ -29,9 +30,13 @@ _SEEN_UNTIL_S = 60.0
 class GpuHost:
     """The GPUs behind one `stoker-gpu`."""
 
-    def __init__(self, client: GpuClient, clock: Clock) -> None:
+    def __init__(
+        self, client: GpuClient, clock: Clock, *, medium_s: float = MEDIUM_S, slow_s: float = SLOW_S
+    ) -> None:
         self._client = client
         self._clock = clock
+        self.paces = {Tier.MEDIUM: medium_s, Tier.SLOW: slow_s}
+        """How old values of these paces may be before they are read again."""
         self._inventory: Inventoried | None = None
         self._asked_at_s = 0.0
         self._one = asyncio.Lock()
@@ -87,8 +92,19 @@ class Gpu:
 
     async def identify(self) -> Identity:
         """Who it is. The firmware is its VBIOS."""
-        _, found = await self._host.find(self.uuid)
-        facts = self._state.facts = found.facts
+        inventory, found = await self._host.find(self.uuid)
+        return self.shown_as(found, inventory.driver)
+
+    def shown_as(self, found: GpuFound, driver: DriverFacts) -> Identity:
+        """Who it is by what an inventory says; what was known stays where that says nothing."""
+        if found.facts is not None:
+            self._state.facts = msgspec.structs.replace(
+                found.facts,
+                driver_version=driver.driver_version,
+                library_version=driver.nvml_version,
+                cuda_version=driver.cuda_version,
+            )
+        facts = self.facts
         return Identity(
             id=self.device_id,
             kind=Kind.GPU,
@@ -104,13 +120,14 @@ class Gpu:
         if self.facts is None:
             await self.identify()
         now_s = self._clock.monotonic()
-        due = [Tier.FAST, *(tier for tier in _PACES if now_s >= self._due_s.get(tier, 0.0))]
+        paces = self._host.paces
+        due = [Tier.FAST, *(tier for tier in paces if now_s >= self._due_s.get(tier, 0.0))]
         scanned = await self._client.scan(tuple(due), (self.uuid,))
         scan = scanned.gpus[0]
         if scan.problem is not None:
             raise scan.problem.error()
         self._state.take(scan, due)
-        self._due_s.update({tier: now_s + _PACES[tier] for tier in due if tier in _PACES})
+        self._due_s.update({tier: now_s + paces[tier] for tier in due if tier in paces})
         return Sample(assemble(self._state), Fingerprint(traits=(self.uuid,)))
 
     async def close(self) -> None:
@@ -210,5 +227,4 @@ _MODES = {
     "exclusive_process": wants.ComputeMode("exclusive_process"),
     "prohibited": wants.ComputeMode("prohibited"),
 }
-_PACES = {Tier.MEDIUM: MEDIUM_S, Tier.SLOW: SLOW_S}
 _LATENCY = {"reset_gpu": Latency.MINUTE, "set_mig": Latency.MINUTE}
