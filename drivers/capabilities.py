@@ -3,7 +3,7 @@
 A capability check is `isinstance`, narrowed by `latencies` where one driver serves devices that
 can do different things. Each method sends the order once, raises a `DriverError` where it could
 not be sent, and else returns the device's answer as a `Receipt`. Methods name the wanted state,
-so that a repeat is harmless; the two that do not (`restart_mining`, `reboot`) say so.
+so that a repeat is harmless; those that do not (`restart_mining`, `reboot`, `reset_gpu`) say so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,17 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from drivers.actions import Latency, Receipt
+from drivers.capabilities_gpu import (
+    CanLockClocks,
+    CanLockMemoryClocks,
+    CanOverrideFans,
+    CanResetGpu,
+    CanSetComputeMode,
+    CanSetEcc,
+    CanSetMigLayout,
+    CanSetMigMode,
+    CanSetPersistence,
+)
 
 
 @runtime_checkable
@@ -212,6 +223,23 @@ class KeepsReady(Protocol):
         ...
 
 
+@runtime_checkable
+class LetsGo(Protocol):
+    """A driver that shares a service of this host, which can let go of all its devices.
+
+    They cannot be read or told anything meanwhile. Others need that who reset a device, load
+    another driver or hand a device to a virtual machine.
+    """
+
+    async def let_go(self, for_s: float, reason: str) -> str:
+        """Let go of all of them, for so long at the most; what came of it, in words."""
+        ...
+
+    async def take_up(self) -> str:
+        """Take them up again."""
+        ...
+
+
 UNFINISHED = "unfinished"
 """The key under which a driver notes in `Memory` what it is in the middle of."""
 
@@ -232,6 +260,17 @@ ACTIONS: dict[str, type] = {
     "factory_reset": CanFactoryReset,
     "update_firmware": CanUpdateFirmware,
     "switch_outlet": CanSwitchOutlet,
+    "lock_clocks": CanLockClocks,
+    "free_clocks": CanLockClocks,
+    "lock_memory_clocks": CanLockMemoryClocks,
+    "free_memory_clocks": CanLockMemoryClocks,
+    "set_persistence": CanSetPersistence,
+    "set_compute_mode": CanSetComputeMode,
+    "set_ecc": CanSetEcc,
+    "set_mig_mode": CanSetMigMode,
+    "set_mig_layout": CanSetMigLayout,
+    "reset_gpu": CanResetGpu,
+    "override_fans": CanOverrideFans,
 }
 """Every action by the name of its method, as the inventory publishes it."""
 
@@ -260,4 +299,4 @@ def _able(kind: type) -> tuple[str, ...]:
 
 
 _ABLE: dict[type, tuple[str, ...]] = {}
-"""Actions by class of driver: sixteen Protocols are not checked anew for each of 30,000 devices."""
+"""Actions by class of driver: each Protocol is looked at once, not for each of 30,000 devices."""

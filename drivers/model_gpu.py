@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from drivers.model import Fan, PowerSource, Reading
@@ -49,6 +51,14 @@ class MigInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sm_occupancy_percent: float | None = None
     tensor_active_percent: float | None = None
     dram_active_percent: float | None = None
+
+    @property
+    def cut(self) -> str | None:
+        """The profile of its GPU instance: a `1c.2g.20gb` is a part of a `2g.20gb`."""
+        return None if self.profile is None else _PART.sub("", self.profile)
+
+
+_PART = re.compile(r"^\d+c\.")
 
 
 class GpuReading(Reading, frozen=True, kw_only=True):
@@ -163,6 +173,20 @@ class GpuReading(Reading, frozen=True, kw_only=True):
     medium_age_s: float | None = None
     """How old the values of the medium pace are; the same for the slow one."""
     slow_age_s: float | None = None
+
+    @property
+    def fan_duty_percent(self) -> float | None:
+        """The duty of the slowest fan."""
+        duties = (fan.duty_percent for fan in self.fans or () if fan.duty_percent is not None)
+        return min(duties, default=None)
+
+    @property
+    def mig_layout(self) -> tuple[str, ...] | None:
+        """The profiles of its instances in the order of their names, one for each GPU instance."""
+        if self.mig_instances is None:
+            return None
+        cuts = {each.gpu_instance: each.cut for each in self.mig_instances}
+        return tuple(sorted(cut for cut in cuts.values() if cut is not None))
 
 
 class MigProfile(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
-from drivers.actions import Answer, Check, Expectation, Latency, Receipt, Relation
 from drivers.api import Clock
-from drivers.errors import Refused
-from drivers.gpu import wants
-from drivers.gpu.answers import DriverFacts, GpuFound, Inventoried, WasSet
+from drivers.errors import DriverError
+from drivers.gpu.answers import DriverFacts, GpuFound, Inventoried
 from drivers.gpu.client import GpuClient
 from drivers.gpu.errors import GpuUnknown
+from drivers.gpu.orders import GpuOrders
 from drivers.gpu.protocol import Tier
 from drivers.gpu.reading import GpuState, assemble
 from drivers.model import Fingerprint, Identity, Kind, Sample
@@ -23,8 +22,6 @@ MEDIUM_S, SLOW_S = 15.0, 60.0
 INVENTORY_S = 30.0
 """For how long one inventory serves the GPUs that ask for one; shorter where one is sick."""
 SICK_INVENTORY_S = 5.0
-_LIMIT_SLACK_W = 1.0
-_SEEN_UNTIL_S = 60.0
 
 
 class GpuHost:
@@ -69,7 +66,7 @@ class GpuHost:
         return inventory, found
 
 
-class Gpu:
+class Gpu(GpuOrders):
     """One GPU, known by its UUID: its number changes when another one falls off the bus."""
 
     def __init__(self, host: GpuHost, client: GpuClient, clock: Clock, uuid: str) -> None:
@@ -137,94 +134,10 @@ class Gpu:
         """Read everything anew at the next time."""
         self._due_s.clear()
 
-    # --- what can be done to it --------------------------------------------------------------
-
-    @property
-    def latencies(self) -> Mapping[str, Latency]:
-        """What this GPU can do; with its facts unknown, nothing."""
-        facts = self.facts
-        if facts is None:
-            return {}
-        able = {
-            "limit_power": facts.power_limit_max_w is not None,
-            "lock_clocks": facts.sm_clock_max_mhz is not None,
-            "set_persistence": True,
-            "set_compute_mode": True,
-            "set_ecc": True,
-            "set_fan_duty": bool(facts.fans),
-            "set_mig": facts.mig_profiles is not None,
-            "reset_gpu": True,
-        }
-        return {name: _LATENCY.get(name, Latency.SECONDS) for name, can in able.items() if can}
-
-    async def limit_power(self, limit_w: float) -> Receipt:
-        """Hold it at or below a power; lost when the driver is reloaded."""
-        return await self._set(
-            wants.PowerLimit(limit_w),
-            (
-                Check("power_limit_w", Relation.AT_LEAST, limit_w - _LIMIT_SLACK_W),
-                Check("power_limit_w", Relation.AT_MOST, limit_w + _LIMIT_SLACK_W),
-            ),
-        )
-
-    async def lock_clocks(self, min_mhz: int | None, max_mhz: int | None) -> Receipt:
-        """Hold the clock of its processors between two values; None for both lets it go."""
-        setting = wants.LockedClocks(min_mhz, max_mhz)
-        checks = () if max_mhz is None else (Check("sm_clock_mhz", Relation.AT_MOST, max_mhz),)
-        return await self._set(setting, checks)
-
-    async def set_persistence(self, *, on: bool) -> Receipt:
-        """Keep the driver's state of it, limits among it, while nobody uses it."""
-        return await self._set(wants.Persistence(on), (Check("persistence", Relation.EQUALS, on),))
-
-    async def set_compute_mode(self, mode: str) -> Receipt:
-        """Who may use it: `default`, `exclusive_process`, `prohibited`."""
-        setting = _MODES.get(mode)
-        if setting is None:
-            raise Refused(None, f"there is no compute mode {mode}; there are {', '.join(_MODES)}")
-        return await self._set(setting, (Check("compute_mode", Relation.EQUALS, mode),))
-
-    async def set_ecc(self, *, on: bool) -> Receipt:
-        """Error correction, from the next reset on."""
-        return await self._set(wants.Ecc(on), (Check("ecc_pending", Relation.EQUALS, on),))
-
-    async def set_fan_duty(self, percent: float | None) -> Receipt:
-        """Run its fans at a fixed duty, whatever the heat; None hands them back."""
-        return await self._set(wants.FanDuty(percent), ())
-
-    async def set_mig(self, profiles: tuple[str, ...] | None) -> Receipt:
-        """Cut it into these instances; None makes it whole."""
-        if profiles is None:
-            await self._client.set(self.uuid, wants.MigLayout(()))
-        mode = Check("mig_enabled", Relation.EQUALS, profiles is not None)
-        receipt = await self._set(wants.MigMode(profiles is not None), (mode,))
-        if profiles is None:
-            return receipt
-        return await self._set(wants.MigLayout(profiles), (mode,))
-
-    async def reset_gpu(self) -> Receipt:
-        """Reset it. Nobody may use it; all GPUs of this host are let go meanwhile."""
-        done = await self._client.reset(self.uuid)
-        self.refresh()
-        check = Check("recovery_action", Relation.EQUALS, "none")
-        return _receipt(done.words or "it was reset", (check,), 2 * _SEEN_UNTIL_S)
-
-    async def _set(self, setting: wants.Setting, checks: tuple[Check, ...]) -> Receipt:
-        done: WasSet = await self._client.set(self.uuid, setting)
-        self.refresh()
-        return _receipt(done.words, checks)
+    async def examine(self) -> None:
+        """Find out anew what it is and can; raises nothing."""
+        with suppress(DriverError):
+            await self._host.inventory(fresh=True)
+            await self.identify()
 
 
-def _receipt(words: str, checks: tuple[Check, ...], until_s: float = _SEEN_UNTIL_S) -> Receipt:
-    if not checks:
-        return Receipt(answer=Answer.ACCEPTED, words=words)
-    seen = Expectation(any_of=(checks,), look_after_s=0.0, until_s=until_s)
-    return Receipt(answer=Answer.ACCEPTED, words=words, expectation=seen)
-
-
-_MODES = {
-    "default": wants.ComputeMode("default"),
-    "exclusive_process": wants.ComputeMode("exclusive_process"),
-    "prohibited": wants.ComputeMode("prohibited"),
-}
-_LATENCY = {"reset_gpu": Latency.MINUTE, "set_mig": Latency.MINUTE}
