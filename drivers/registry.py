@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from drivers.api import Clock, Context, Driver, Endpoint
+from drivers.api_gpu import GpuSettings, Happening, HostGpus, Mark
 from drivers.model import Kind
 from drivers.signs import Sign, dialogue, frames, page, realm, says, sends_to
 from drivers.wire.exchange import SocketWire
@@ -260,6 +263,30 @@ def create(name: str, endpoint: Endpoint, context: Context) -> Driver:
 def host(clock: Clock) -> Driver:
     """The driver of the host that we run on."""
     return cast("Driver", import_module("drivers.host.host").Host(clock))
+
+
+BUILT_IN: dict[str, Spec] = {
+    "nvml": Spec(
+        "drivers.gpu.front:Front", Kind.GPU, "NVIDIA GPUs of this host", control=Control.DOCUMENTED
+    ),
+}
+"""What reads devices without an address, by the name that stands in the inventory."""
+
+
+def gpus(
+    settings: GpuSettings, clock: Clock, told: Callable[[Happening], None], mark: Mark
+) -> HostGpus:
+    """The GPUs of this host. `told` hears what happens to them from `mark` on; it must not raise.
+
+    Raises a `DriverError` where the table of faults cannot be used.
+    """
+    front = import_module("drivers.gpu.front").Front
+    return cast("HostGpus", front(settings, clock, told, mark))
+
+
+def check_fault_table(path: Path) -> None:
+    """Raise a `DriverError` that says what is wrong with a table of faults."""
+    import_module("drivers.gpu.xid").load_table(path)
 
 
 class Network:
