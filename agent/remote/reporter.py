@@ -20,6 +20,9 @@ KEPT_S = 86_400
 """How long a broker keeps a state (MQTT 5)."""
 REFUSED_KEPT_S = 3600
 PROGRESS_S = 0.5
+"""After which what has changed is told."""
+STILL_S, PATIENT_S, STILL_LATER_S = 0.7, 60.0, 5.0
+"""After which it is told that nothing has; less often of what takes longer than a minute."""
 PARTIAL_PAGE_S = 5.0
 REFUSALS_PER_MINUTE = 600.0
 """Answers to senders that proved nothing: a flood of them must not fill a poor link."""
@@ -63,15 +66,24 @@ class Reporter:
         self._pump()
         if command.final:
             self._told_at.pop(command.id, None)
+        elif record.state is State.EXECUTING:
+            age_s = self._clock.now() - record.received_at
+            self._plan(command, STILL_S if age_s < PATIENT_S else STILL_LATER_S)
 
     def progress(self, command: Command) -> None:
         """Publish how far a command is, soon and not too often."""
-        if command.id in self._planned:
-            return
         since_s = self._clock.monotonic() - self._told_at.get(command.id, 0.0)
-        self._planned[command.id] = asyncio.get_running_loop().call_later(
-            max(PROGRESS_S - since_s, 0.0), self._tell_progress, command
-        )
+        self._plan(command, max(PROGRESS_S - since_s, 0.0))
+
+    def _plan(self, command: Command, after_s: float) -> None:
+        """Tell it then, unless that is planned sooner."""
+        loop = asyncio.get_running_loop()
+        planned = self._planned.get(command.id)
+        if planned is not None:
+            if planned.when() <= loop.time() + after_s:
+                return
+            planned.cancel()
+        self._planned[command.id] = loop.call_later(after_s, self._tell_progress, command)
 
     def _tell_progress(self, command: Command) -> None:
         self._planned.pop(command.id, None)
