@@ -34,6 +34,7 @@ REQUESTS_MOST = 32
 UNREAD_BYTES = 2 * 1024 * 1024
 """A client that leaves so much unread is cut off: what is written for it would be kept for ever."""
 HELLO_S = 10.0
+LAST_WORDS_S = 1.0
 
 Answer = Callable[[Request], Awaitable[ServerMessage]]
 
@@ -67,17 +68,21 @@ class Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  streams run their callback in a task
-        refusal = self._refusal(writer)
-        if refusal is not None:
-            writer.write(frame(encode(Failed(refusal))))
-            writer.close()
-            return
-        self._tasks.add(task)
-        client = Client(reader, writer, self._ring, self._answer)
         try:
-            await client.converse()
+            if refusal := self._refusal(writer):
+                writer.write(frame(encode(Failed(refusal))))
+            else:
+                await self._converse(task, Client(reader, writer, self._ring, self._answer))
+            await _read_to_end(reader, writer)
         except (OSError, asyncio.CancelledError):  # it has gone, or we go
             pass
+        finally:
+            writer.close()
+
+    async def _converse(self, task: asyncio.Task[None], client: Client) -> None:
+        self._tasks.add(task)
+        try:
+            await client.converse()
         finally:
             self._tasks.discard(task)
             client.close()
@@ -90,6 +95,16 @@ class Server:
         if len(self._tasks) >= CLIENTS_MOST:
             return Problem(Cause.BUSY, f"{CLIENTS_MOST} clients are connected, which is the most")
         return None
+
+
+async def _read_to_end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Give a client time for our last words: a socket closed with something unread is reset."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            if not writer.is_closing():
+                writer.write_eof()
+            while await reader.read(65536):
+                pass
 
 
 class Client:
@@ -126,11 +141,10 @@ class Client:
             self._fail(Problem(Cause.BAD_REQUEST, str(error)))
 
     def close(self) -> None:
-        """Hang up; what was not yet begun for it is dropped."""
+        """Answer no more; what was not yet begun for it is dropped."""
         self._ring.leave(self._send)
         for task in self._tasks:
             task.cancel()
-        self._writer.close()
 
     async def _hear(self) -> bool:
         data = await self._reader.read(65536)
@@ -152,6 +166,8 @@ class Client:
             self._fail(Problem(Cause.BAD_REQUEST, "hello has to come first"), message.id)
             return False
         await self._room.acquire()
+        if self._writer.is_closing():  # it has gone while we waited
+            return False
         task = asyncio.create_task(self._reply(message))
         self._tasks.add(task)
         task.add_done_callback(self._replied)
