@@ -25,8 +25,8 @@ from drivers.api import Memory
 
 log = logging.getLogger("stoker.kernel-log")
 
-Take = Callable[[str, float], bool]
-"""Told of each line and when it was written (seconds since the epoch); says whether it matters:
+Take = Callable[[str, float], bool | None]
+"""Told of each line and when it was written (seconds since the epoch); true where it matters:
 the place behind one that does is on disk before the next is handed on."""
 
 MEMORY_KEY = "kernel-log.place"
@@ -187,7 +187,7 @@ class KernelLog:
 
     async def _hand_on(self, line: KernelLine) -> None:
         self.lines += 1
-        matters = False
+        matters: bool | None = False
         if line.is_gap:
             self.gaps += 1
             log.warning("lines of the kernel's log are lost: %s", line.text)
@@ -199,7 +199,7 @@ class KernelLog:
             self._saved_at_s = now_s
             await self._save()
 
-    def _taken(self, line: KernelLine) -> bool:
+    def _taken(self, line: KernelLine) -> bool | None:
         """Other programs have a say in what the kernel logs: a line costs itself at the most."""
         try:
             return self._take(line.text, line.at)
