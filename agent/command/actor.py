@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from agent.command.effects import Verdict
 from agent.command.orders import Held, Order
-from agent.command.verbs import Load
+from agent.command.verb import Load
 from agent.fleet.inventory import Device
 from agent.fleet.poller import Poller
 from agent.fleet.turn import Rank

@@ -13,7 +13,7 @@ from agent.command.effects import Verdict
 from agent.command.orders import Held, Job, Objection, Order, Result, evidence
 from agent.command.prover import Prover, Shown
 from agent.command.starts import Starts
-from agent.command.verbs import Load
+from agent.command.verb import Load
 from agent.command.work import Work
 from agent.fleet.inventory import Device
 from agent.fleet.precedence import Precedence

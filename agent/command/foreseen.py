@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.command.params import Limit, Share
 from drivers.model import MinerReading, Reading, State
+from drivers.model_gpu import GpuReading
 
 _UNSEEN = frozenset({State.UNKNOWN, State.UNREACHABLE})
 _FULL_PERCENT = 100.0
@@ -51,11 +52,11 @@ def as_before(_params: Any, reading: Reading) -> float | None:
 def limited(params: Limit, reading: Reading) -> float | None:
     """What it draws above the limit; a higher limit than the one in force may raise it."""
     drawn_w = _drawn_w(reading)
-    if drawn_w is None or reading.state is not State.MINING:
+    if drawn_w is None or not _works(reading):
         return None
     if params.watts < drawn_w:
         return params.watts - drawn_w
-    held_w = reading.power_limit_w if isinstance(reading, MinerReading) else None
+    held_w = getattr(reading, "power_limit_w", None)
     return 0.0 if held_w is not None and params.watts <= held_w else None
 
 
@@ -70,5 +71,12 @@ def throttled(params: Share, reading: Reading) -> float | None:
     return drawn_w * (params.percent / (held or _FULL_PERCENT) - 1.0)
 
 
+def _works(reading: Reading) -> bool:
+    """A GPU draws what its job wants, whatever is said of its health."""
+    if isinstance(reading, GpuReading):
+        return reading.state not in _UNSEEN
+    return reading.state is State.MINING
+
+
 def _drawn_w(reading: Reading) -> float | None:
-    return reading.power_w if isinstance(reading, MinerReading) else None
+    return reading.power_w if isinstance(reading, MinerReading | GpuReading) else None

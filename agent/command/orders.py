@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from agent.command.effects import Verdict
-from agent.command.verbs import Verb
+from agent.command.verb import Verb
 from agent.fleet.inventory import Device
 from drivers.actions import Answer
 from drivers.model import MinerReading, Reading, State
+from drivers.model_gpu import GpuReading
 
 
 class Objection(NamedTuple):
@@ -60,6 +61,28 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Orders of a person on this host have none: they are sent while he waits."""
 
 
+class GpuEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the reading of a GPU shows beside that; as in a reading."""
+
+    power_limit_enforced_w: float | None = None
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+    persistence: bool | None = None
+    compute_mode: str | None = None
+    ecc_enabled: bool | None = None
+    ecc_pending: bool | None = None
+    mig_enabled: bool | None = None
+    mig_pending: bool | None = None
+    mig_layout: tuple[str, ...] | None = None
+    """The profiles of its instances, in the order of their names."""
+    fan_duty_percent: float | None = None
+    """Of the slowest fan."""
+    recovery_action: str | None = None
+    processes: int | None = None
+    """How many hold it."""
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What a reading shows that bears on an action."""
 
@@ -75,12 +98,16 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The preset, where it shows one, else the mode."""
     pools: tuple[str, ...] | None = None
     """In their order, each as `user@host:port`, without passwords."""
+    gpu: GpuEvidence | msgspec.UnsetType = msgspec.UNSET
+    """Of GPUs alone; absent elsewhere."""
 
 
 def evidence(reading: Reading | None, verb: Verb) -> Evidence | None:
     """The evidence in a reading; pools, without their passwords, only where pools are set."""
     if reading is None:
         return None
+    if isinstance(reading, GpuReading):
+        return _of_gpu(reading)
     if not isinstance(reading, MinerReading):
         return Evidence(at=reading.taken_at, state=reading.state)
     return Evidence(
@@ -92,6 +119,20 @@ def evidence(reading: Reading | None, verb: Verb) -> Evidence | None:
         power_limit_w=reading.power_limit_w,
         mode=reading.preset or reading.mode,
         pools=reading.pool_targets if verb.aspect == "pools" else None,
+    )
+
+
+def _of_gpu(reading: GpuReading) -> Evidence:
+    shown = {name: getattr(reading, name) for name in GpuEvidence.__struct_fields__}
+    if reading.processes is not None:
+        shown["processes"] = len(reading.processes)
+    return Evidence(
+        at=reading.taken_at,
+        state=reading.state,
+        power_w=reading.power_w,
+        power_source=reading.power_source,
+        power_limit_w=reading.power_limit_w,
+        gpu=GpuEvidence(**shown),
     )
 
 

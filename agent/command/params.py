@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -99,3 +99,33 @@ class Hostname(Params, frozen=True):
     """A name in the network."""
 
     hostname: Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")]
+
+
+Megahertz = Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class Clocks(Params, frozen=True):
+    """Between which two values a clock is held; the same twice for one clock."""
+
+    min_mhz: Megahertz
+    max_mhz: Megahertz
+
+    def __post_init__(self) -> None:
+        """Refuse what is no range."""
+        if self.min_mhz > self.max_mhz:
+            raise ValueError("`min_mhz` is above `max_mhz`")
+
+
+class ComputeMode(Params, frozen=True):
+    """Who may use a GPU: all, one process, nobody."""
+
+    mode: Literal["default", "exclusive_process", "prohibited"]
+
+
+Cut = Annotated[str, Meta(pattern=r"^[0-9]{1,2}g\.[0-9]{1,4}gb[A-Za-z0-9.+-]{0,24}\Z")]
+
+
+class Layout(Params, frozen=True):
+    """The instances that a GPU is cut into, by their profiles; none where it is to have none."""
+
+    profiles: Annotated[tuple[Cut, ...], Meta(max_length=16)]

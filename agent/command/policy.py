@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from agent.command.targets import value_of
-from agent.command.verbs import Verb
+from agent.command.verb import Verb
 from agent.config.ranges import Addresses, parse
 from agent.config.schema import Allow, Control
 from agent.fleet.inventory import Device

@@ -10,7 +10,7 @@ from agent.command.admission import Admission
 from agent.command.effects import Verdict
 from agent.command.orders import Result, evidence
 from agent.command.prover import Eyes
-from agent.command.verbs import Verb
+from agent.command.verb import Verb
 from agent.fleet.inventory import Device
 from drivers.api import Clock
 

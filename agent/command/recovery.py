@@ -11,7 +11,7 @@ from agent.command import foreseen, shown
 from agent.command.dispatcher import Dispatcher
 from agent.command.orders import Job, Order
 from agent.command.params import Params
-from agent.command.verbs import SETTING_S, Load, Verb
+from agent.command.verb import SETTING_S, Load, Verb
 from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Inventory
 from drivers.actions import Answer, Receipt

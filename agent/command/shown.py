@@ -10,11 +10,24 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from agent.command.params import Fans, Limit, Mode, Pools, Preset, Share, Switch, Temperature
+from agent.command.params import (
+    Clocks,
+    ComputeMode,
+    Fans,
+    Layout,
+    Limit,
+    Mode,
+    Pools,
+    Preset,
+    Share,
+    Switch,
+    Temperature,
+)
 from drivers.model import MinerReading, Reading, State, pool_target
+from drivers.model_gpu import GpuReading
 
-_WATT, _HALF = 1.0, 0.5
-"""Firmwares take whole watts, and whole percents and degrees."""
+_WATT, _HALF, _STEP_MHZ = 1.0, 0.5, 15
+"""Firmwares take whole watts, and whole percents and degrees; clocks come in steps."""
 _ROUNDED_S = 2.0
 """Ages are whole seconds, and read a moment before the reading is dated."""
 _UNSEEN = frozenset({State.UNKNOWN, State.UNREACHABLE})
@@ -46,7 +59,7 @@ def begun_anew(_params: Any, reading: Reading, since_s: float) -> bool | None:
 
 def limit(params: Limit, reading: Reading, _since_s: float) -> bool | None:
     """The limit that it shows is this one."""
-    return _near(_of_miner(reading, "power_limit_w"), params.watts, _WATT)
+    return _near(getattr(reading, "power_limit_w", None), params.watts, _WATT)
 
 
 def share(params: Share, reading: Reading, _since_s: float) -> bool | None:
@@ -90,6 +103,65 @@ def fans(params: Fans, reading: Reading, _since_s: float) -> bool | None:
 def temperature(params: Temperature, reading: Reading, _since_s: float) -> bool | None:
     """The temperature that it keeps is this one."""
     return _near(_of_miner(reading, "temp_target_c"), params.celsius, _HALF)
+
+
+# --- GPUs -------------------------------------------------------------------------------------
+
+
+def clocks(params: Clocks, reading: Reading, _since_s: float) -> bool | None:
+    """The clock of the processors is within its lock."""
+    return _within(_of_gpu(reading, "sm_clock_mhz"), params)
+
+
+def memory_clocks(params: Clocks, reading: Reading, _since_s: float) -> bool | None:
+    """The clock of the memory is within its lock."""
+    return _within(_of_gpu(reading, "memory_clock_mhz"), params)
+
+
+def persistence(params: Switch, reading: Reading, _since_s: float) -> bool | None:
+    """It is as it should be."""
+    return _is(_of_gpu(reading, "persistence"), params.on)
+
+
+def compute_mode(params: ComputeMode, reading: Reading, _since_s: float) -> bool | None:
+    """The mode is this one."""
+    return _is(_of_gpu(reading, "compute_mode"), params.mode)
+
+
+def ecc(params: Switch, reading: Reading, _since_s: float) -> bool | None:
+    """It will be so after the next reset, or is so by now."""
+    return _is(_of_gpu(reading, "ecc_pending"), params.on)
+
+
+def mig_mode(params: Switch, reading: Reading, _since_s: float) -> bool | None:
+    """It will be so after the next reset, or is so by now."""
+    return _is(_of_gpu(reading, "mig_pending"), params.on)
+
+
+def mig_layout(params: Layout, reading: Reading, _since_s: float) -> bool | None:
+    """Its instances are these."""
+    return _is(_of_gpu(reading, "mig_layout"), tuple(sorted(params.profiles)))
+
+
+def fans_override(params: Fans, reading: Reading, _since_s: float) -> bool | None:
+    """The duty of its fans is this one; that they follow the heat, no reading shows."""
+    duty = _of_gpu(reading, "fan_duty_percent")
+    return None if params.percent is None else _near(duty, params.percent, 2 * _HALF)
+
+
+def _within(clock_mhz: int | None, lock: Clocks) -> bool | None:
+    """Below a lock it proves nothing: at rest, at its power limit and in heat a GPU is slower."""
+    if clock_mhz is None or clock_mhz < lock.min_mhz - _STEP_MHZ:
+        return None
+    return clock_mhz <= lock.max_mhz + _STEP_MHZ
+
+
+def _is(seen: Any, wanted: Any) -> bool | None:
+    return None if seen is None else bool(seen == wanted)
+
+
+def _of_gpu(reading: Reading, field: str) -> Any:
+    return getattr(reading, field) if isinstance(reading, GpuReading) else None
 
 
 def _of_miner(reading: Reading, field: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.command.effects import Verdict
 from agent.command.orders import Held, Job
-from agent.command.verbs import Load
+from agent.command.verb import Load
 from agent.fleet.inventory import Device
 
 OVERTAKEN = "not sent: another order took its place"

@@ -51,6 +51,17 @@ VerbName = Literal[
     "temperature.set",
     "hostname.set",
     "device.factory_reset",
+    "gpu.clocks.lock",
+    "gpu.clocks.reset",
+    "gpu.memory_clocks.lock",
+    "gpu.memory_clocks.reset",
+    "gpu.persistence",
+    "gpu.compute_mode",
+    "gpu.ecc",
+    "gpu.mig.mode",
+    "gpu.mig.layout",
+    "gpu.reset",
+    "gpu.fan",
 ]
 """What can be ordered; `agent.command.verbs` has a row for each, and a test holds the two equal."""
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]

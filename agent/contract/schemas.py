@@ -77,9 +77,15 @@ def _sent(cls: type[Any], schema: Schema) -> Schema:
         required = schema["required"]
         shown = {name: _never_null(member) for name, member in properties.items()}
     else:
-        required = list(properties)
+        required = [name for name in properties if name not in _unset(cls)]
         shown = {name: _without(member, "default") for name, member in properties.items()}
     return _object(docs_of(cls), required, shown, closed=True)
+
+
+def _unset(cls: type[Any]) -> frozenset[str]:
+    """The members that are absent where they have no value."""
+    fields = msgspec.structs.fields(cls) if hasattr(cls, "__struct_fields__") else ()
+    return frozenset(field.encode_name for field in fields if field.default is msgspec.UNSET)
 
 
 def _heard(cls: type[Any], schema: Schema) -> Schema:

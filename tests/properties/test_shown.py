@@ -25,6 +25,7 @@ POOL = st.builds(
     url=st.sampled_from(["stratum+tcp://a.example:3333", "stratum+ssl://B.example:443/p"]),
     user=st.sampled_from(["site.1", "site.2"]),
 )
+CUTS = st.sampled_from(["1g.10gb", "2g.20gb", "3g.40gb"])
 PARAMS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "power.limit": {"watts": WATTS},
     "power.throttle": {"percent": PERCENTS},
@@ -35,6 +36,14 @@ PARAMS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "fans.set": {"percent": st.none() | PERCENTS},
     "temperature.set": {"celsius": st.floats(20.0, 100.0)},
     "hostname.set": {"hostname": st.just("b7-12")},
+    "gpu.clocks.lock": {"min_mhz": st.just(900), "max_mhz": st.integers(900, 3000)},
+    "gpu.memory_clocks.lock": {"min_mhz": st.just(900), "max_mhz": st.integers(900, 3000)},
+    "gpu.persistence": {"on": st.booleans()},
+    "gpu.compute_mode": {"mode": st.sampled_from(["default", "exclusive_process", "prohibited"])},
+    "gpu.ecc": {"on": st.booleans()},
+    "gpu.mig.mode": {"on": st.booleans()},
+    "gpu.mig.layout": {"profiles": st.lists(CUTS, max_size=7).map(tuple)},
+    "gpu.fan": {"percent": st.none() | PERCENTS},
 }
 SECONDS = st.floats(0.1, 90_000.0)
 
@@ -82,6 +91,7 @@ SHOWN_BY = {
     "hostname.set": (),
     "device.factory_reset": (),
 }
+"""What of a miner's reading shows it; of what is for GPUs alone none shows anything."""
 
 
 @given(orders(), readings() | miners(), SECONDS)
@@ -96,7 +106,7 @@ def test_any_reading_of_any_kind_is_judged(order, reading: Reading, since_s: flo
 def test_what_a_reading_has_no_word_for_it_does_not_show(order, reading, since_s) -> None:
     verb, params = order
     empty = {"state": State.UNKNOWN, "pools": (), "fans": ()}
-    without = {name: empty.get(name) for name in SHOWN_BY[verb.name]}
+    without = {name: empty.get(name) for name in SHOWN_BY.get(verb.name, ())}
     blind = msgspec.structs.replace(reading, **without)
     assert verb.shown(params, blind, since_s) is None
 
@@ -104,7 +114,7 @@ def test_what_a_reading_has_no_word_for_it_does_not_show(order, reading, since_s
 @given(orders(), miners(), SECONDS)
 def test_other_values_than_its_own_say_nothing_of_a_verb(order, reading, since_s) -> None:
     verb, params = order
-    own = {*SHOWN_BY[verb.name], "hashrate_ths"}  # that shows a sleeping one awake
+    own = {*SHOWN_BY.get(verb.name, ()), "hashrate_ths"}  # that shows a sleeping one awake
     bare = MinerReading(device_id="a", kind="asic", taken_at=BEGIN, state=State.UNKNOWN)
     kept = {name: getattr(reading, name) for name in own}
     alone = msgspec.structs.replace(bare, **kept)

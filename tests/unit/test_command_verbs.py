@@ -13,11 +13,14 @@ from agent.command import shown
 from agent.command.audit_notes import shown as audited
 from agent.command.orders import Order
 from agent.command.params import Pool, Pools
-from agent.command.verbs import VERBS, Load, _raises
+from agent.command.verb import raises
+from agent.command.verbs import VERBS, Load
 from agent.config.schema import Control, VerbName
 from drivers.capabilities import ACTIONS, PoolSetting
 from drivers.mock import MockMiner, mock_identity
+from drivers.mock_gpu import MockGpu, mock_gpu_identity
 from drivers.model import Kind, MinerReading, Reading, State
+from drivers.model_gpu import GpuReading
 from tests.fakes import FakeClock
 
 SECRET = "hunter2"
@@ -32,6 +35,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "fans.set": {"percent": 80.0},
     "temperature.set": {"celsius": 65.0},
     "hostname.set": {"hostname": "b7-12"},
+    "gpu.clocks.lock": {"min_mhz": 900, "max_mhz": 1200},
+    "gpu.memory_clocks.lock": {"min_mhz": 1593, "max_mhz": 1593},
+    "gpu.persistence": {"on": True},
+    "gpu.compute_mode": {"mode": "exclusive_process"},
+    "gpu.ecc": {"on": False},
+    "gpu.mig.mode": {"on": True},
+    "gpu.mig.layout": {"profiles": ["3g.40gb", "1g.10gb+me"]},
+    "gpu.fan": {"percent": 80.0},
 }
 
 
@@ -77,16 +88,20 @@ def test_parameters_that_nobody_knows_are_refused_by_name(verb) -> None:
     assert "force" in refused(verb.name, content)
 
 
-@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"fans.set"}))
+@pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"fans.set", "gpu.fan"}))
 def test_parameters_that_are_needed_are_asked_for(name) -> None:
-    (key,) = EXAMPLES[name]
-    assert key in refused(name, {})
+    for key in EXAMPLES[name]:
+        rest = {each: value for each, value in EXAMPLES[name].items() if each != key}
+        assert key in refused(name, rest)
 
 
 @pytest.mark.parametrize(
     ("attribute", "names"),
     [
-        ("dangerous", {"device.factory_reset"}),
+        (
+            "dangerous",
+            {"device.factory_reset", "gpu.mig.mode", "gpu.mig.layout", "gpu.reset", "gpu.fan"},
+        ),
         ("always_sheds", {"mining.pause"}),
         ("past_locks", {"mining.pause", "locate"}),
     ],
@@ -96,7 +111,7 @@ def test_what_is_dangerous_and_what_passes_locks(attribute, names) -> None:
 
 
 def test_what_must_not_be_repeated() -> None:
-    deeds = {"mining.restart", "device.reboot", "device.factory_reset"}
+    deeds = {"mining.restart", "device.reboot", "device.factory_reset", "gpu.reset"}
     assert {name for name, verb in VERBS.items() if not verb.repeatable} == deeds
 
 
@@ -113,7 +128,7 @@ def test_every_row_says_how_long_it_is_meant_and_how_its_effect_shows(verb) -> N
 LONGEST_EFFECT_S = 900.0
 
 
-@pytest.mark.parametrize("verb", [each for each in VERBS.values() if each.load is _raises])
+@pytest.mark.parametrize("verb", [each for each in VERBS.values() if each.load is raises])
 def test_ten_thousand_starts_at_their_rate_fit_into_the_default_time(verb) -> None:
     assert verb.expiry_s >= 10_000 / Control().starts_per_minute * 60.0
 
@@ -124,6 +139,27 @@ async def test_a_miner_takes_what_the_verbs_send() -> None:
         await VERBS[name].call(miner, params(name, EXAMPLES[name]))
     pool = PoolSetting("stratum+tcp://pool.example:3333", "site.1", "x")
     assert miner.script.calls == [("limit_power", 3000.0), ("set_pools", (pool,)), ("locate", True)]
+
+
+async def test_a_gpu_takes_what_the_verbs_send() -> None:
+    gpu = MockGpu(mock_gpu_identity(), FakeClock())
+    taken = [verb for verb in VERBS.values() if hasattr(gpu, verb.action)]
+    for verb in taken:
+        await verb.call(gpu, params(verb.name, EXAMPLES.get(verb.name, {})))
+    assert gpu.script.calls == [
+        ("limit_power", 3000.0),
+        ("lock_clocks", 900, 1200),
+        ("free_clocks",),
+        ("lock_memory_clocks", 1593, 1593),
+        ("free_memory_clocks",),
+        ("set_persistence", True),
+        ("set_compute_mode", "exclusive_process"),
+        ("set_ecc", False),
+        ("set_mig_mode", True),
+        ("set_mig_layout", ("3g.40gb", "1g.10gb+me")),
+        ("reset_gpu",),
+        ("override_fans", 80.0),
+    ]
 
 
 # --- parameters -----------------------------------------------------------------------------------
@@ -144,10 +180,38 @@ async def test_a_miner_takes_what_the_verbs_send() -> None:
             ("hostname.set", "hostname", each)
             for each in ("", "-a", "a-", "a.b", "a b", "a\n", "é", "x" * 64)
         ),
+        *(("gpu.persistence", "on", each) for each in ("on", 1, None)),
+        *(("gpu.compute_mode", "mode", each) for each in ("exclusive", "DEFAULT", 0, None)),
+        *(("gpu.fan", "percent", each) for each in (0, 101, "auto")),
+        *(
+            ("gpu.mig.layout", "profiles", each)
+            for each in ("1g.10gb", None, ["1g"], ["1g.10gb\n"], ["1g.10gb; reset"], [7])
+        ),
+        ("gpu.mig.layout", "profiles", ["1g.10gb"] * 17),
     ],
 )
 def test_values_out_of_bounds_are_refused_with_their_place(name, key, value) -> None:
     assert f"$.{key}" in refused(name, {key: value})
+
+
+@pytest.mark.parametrize("name", ["gpu.clocks.lock", "gpu.memory_clocks.lock"])
+@pytest.mark.parametrize(
+    ("least", "most", "place"),
+    [
+        (0, 900, "$.min_mhz"),
+        (-1, 900, "$.min_mhz"),
+        (900, 100_001, "$.max_mhz"),
+        (900.5, 1200, "$.min_mhz"),
+        (900, None, "$.max_mhz"),
+        (1200, 900, "`min_mhz` is above `max_mhz`"),
+    ],
+)
+def test_clocks_that_are_no_range(name, least, most, place) -> None:
+    assert place in refused(name, {"min_mhz": least, "max_mhz": most})
+
+
+def test_a_gpu_may_be_left_without_instances() -> None:
+    assert params("gpu.mig.layout", {"profiles": []}).profiles == ()
 
 
 @pytest.mark.parametrize("hostname", ["a", "B7", "b7-12", "x" * 63])
@@ -274,6 +338,11 @@ def miner(state: State = State.MINING, **values: Any) -> MinerReading:
     return MinerReading(device_id="a", kind=Kind.ASIC, taken_at=at, state=state, **values)
 
 
+def gpu(**values: Any) -> GpuReading:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return GpuReading(device_id="g", kind=Kind.GPU, taken_at=at, state=State.OK, **values)
+
+
 def load(name: str, reading: Reading | None, **content: Any) -> Load:
     content = content or EXAMPLES.get(name, {})
     return VERBS[name].load(params(name, content), reading)
@@ -294,6 +363,15 @@ def load(name: str, reading: Reading | None, **content: Any) -> Load:
         ("fans.set", KEEPS),
         ("temperature.set", KEEPS),
         ("hostname.set", KEEPS),
+        ("gpu.clocks.reset", RAISES),
+        ("gpu.memory_clocks.reset", RAISES),
+        ("gpu.persistence", KEEPS),
+        ("gpu.compute_mode", KEEPS),
+        ("gpu.ecc", KEEPS),
+        ("gpu.mig.mode", KEEPS),
+        ("gpu.mig.layout", KEEPS),
+        ("gpu.reset", RAISES),
+        ("gpu.fan", KEEPS),
     ],
 )
 def test_the_load_that_needs_no_reading(name, wanted, reading) -> None:
@@ -312,10 +390,37 @@ def test_the_load_that_needs_no_reading(name, wanted, reading) -> None:
         (miner(power_w=2900.0), RAISES),
         (miner(State.SLEEPING, power_limit_w=3250.0), RAISES),
         (miner(State.SLEEPING, power_w=25.0), RAISES),
+        (gpu(), RAISES),
+        (gpu(power_limit_w=3000.0), SHEDS),
+        (gpu(power_limit_w=2999.0, power_w=3100.0), RAISES),
+        (gpu(power_w=3100.0), SHEDS),
     ],
 )
 def test_a_limit_sheds_where_it_is_known_to_be_no_higher(reading, wanted) -> None:
     assert load("power.limit", reading, watts=3000) is wanted
+
+
+@pytest.mark.parametrize(
+    ("reading", "wanted"),
+    [
+        (None, RAISES),
+        (miner(), RAISES),
+        (gpu(), RAISES),
+        (gpu(sm_clock_mhz=1980, memory_clock_mhz=2619), SHEDS),
+        (gpu(sm_clock_mhz=1200, memory_clock_mhz=1200), SHEDS),
+        (gpu(sm_clock_mhz=1199, memory_clock_mhz=1199), RAISES),
+    ],
+)
+@pytest.mark.parametrize("name", ["gpu.clocks.lock", "gpu.memory_clocks.lock"])
+def test_a_lock_sheds_where_it_is_not_above_the_clock(name, reading, wanted) -> None:
+    assert load(name, reading, min_mhz=900, max_mhz=1200) is wanted
+
+
+@pytest.mark.parametrize("name", ["gpu.clocks.lock", "gpu.memory_clocks.lock"])
+def test_each_lock_looks_at_its_own_clock(name) -> None:
+    reading = gpu(sm_clock_mhz=1980, memory_clock_mhz=1199)
+    wanted = SHEDS if name == "gpu.clocks.lock" else RAISES
+    assert load(name, reading, min_mhz=900, max_mhz=1200) is wanted
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from agent.command.verbs import VERBS
 from agent.config import commands, logins, schema
 from agent.config.load import load
 from agent.config.locations import KEYS, PLACES
@@ -147,8 +148,12 @@ def test_the_example_shows_every_key() -> None:
 def test_the_allowed_verbs_are_all_named() -> None:
     verbs = set(get_args(VerbName))
     part = PAGE.partition("### `[[control.allow]]`")[2].partition("###")[0]
-    named = part.partition("The verbs:")[2].partition("The last one")[0]
+    named = part.partition("The verbs:")[2].partition("Dangerous are")[0]
     assert set(re.findall(r"`([a-z_.]+)`", named)) == verbs
+    dangerous = part.partition("Dangerous are")[2].partition(":")[0]
+    assert set(re.findall(r"`([a-z_.]+)`", dangerous)) == {
+        name for name, verb in VERBS.items() if verb.dangerous
+    }
 
 
 def test_what_a_node_can_be_told_is_all_named() -> None:
