@@ -62,14 +62,42 @@ def _pools(arguments: list[str]) -> Wanted | None:
     return "pools.set", {"pools": pools}
 
 
-def _locate(arguments: list[str]) -> Wanted | None:
-    (position,) = arguments
-    return ("locate", {"on": position == "on"}) if position in ("on", "off") else None
+def _switch(verb: str) -> Callable[[list[str]], Wanted | None]:
+    def read(arguments: list[str]) -> Wanted | None:
+        (position,) = arguments
+        return (verb, {"on": position == "on"}) if position in ("on", "off") else None
+
+    return read
 
 
-def _fans(arguments: list[str]) -> Wanted | None:
-    (duty,) = arguments
-    return "fans.set", {} if duty == "auto" else {"percent": float(duty.rstrip("%"))}
+def _fans(verb: str) -> Callable[[list[str]], Wanted | None]:
+    def read(arguments: list[str]) -> Wanted:
+        (duty,) = arguments
+        return verb, {} if duty == "auto" else {"percent": float(duty.rstrip("%"))}
+
+    return read
+
+
+def _clocks(verb: str) -> Callable[[list[str]], Wanted | None]:
+    def read(arguments: list[str]) -> Wanted:
+        (text,) = arguments
+        if text == "auto":
+            return f"{verb}.reset", {}
+        low, dash, high = text.lower().removesuffix("mhz").partition("-")
+        return f"{verb}.lock", {"min_mhz": int(low), "max_mhz": int(high if dash else low)}
+
+    return read
+
+
+def _compute_mode(arguments: list[str]) -> Wanted | None:
+    (mode,) = arguments
+    return "gpu.compute_mode", {"mode": mode.replace("-", "_")}
+
+
+def _layout(arguments: list[str]) -> Wanted | None:
+    if not arguments:
+        return None
+    return "gpu.mig.layout", {"profiles": [] if arguments == ["none"] else arguments}
 
 
 def _temperature(arguments: list[str]) -> Wanted | None:
@@ -86,9 +114,22 @@ DEEDS: dict[str, Deed] = {
     "preset": Deed("preset NAME", _word("power.preset", "preset")),
     "mode": Deed("mode NAME", _word("power.mode", "mode")),
     "pools": Deed("pools URL,USER[,PASSWORD] ...", _pools),
-    "locate": Deed("locate on | locate off", _locate),
-    "fans": Deed("fans 60% | fans auto", _fans),
+    "locate": Deed("locate on | locate off", _switch("locate")),
+    "fans": Deed("fans 60% | fans auto", _fans("fans.set")),
     "temperature": Deed("temperature 65C", _temperature),
     "hostname": Deed("hostname NAME", _word("hostname.set", "hostname")),
     "factory-reset": Deed("factory-reset", _plain("device.factory_reset")),
+    "power-limit": Deed("power-limit 300W | power-limit 0.3kW", _limit),
+    "clocks": Deed("clocks 1200-1500 | clocks 1410 | clocks auto", _clocks("gpu.clocks")),
+    "memory-clocks": Deed(
+        "memory-clocks 1593-2619 | memory-clocks 1593 | memory-clocks auto",
+        _clocks("gpu.memory_clocks"),
+    ),
+    "persistence": Deed("persistence on | persistence off", _switch("gpu.persistence")),
+    "compute-mode": Deed("compute-mode default|exclusive-process|prohibited", _compute_mode),
+    "ecc": Deed("ecc on | ecc off", _switch("gpu.ecc")),
+    "mig": Deed("mig on | mig off", _switch("gpu.mig.mode")),
+    "mig-layout": Deed("mig-layout PROFILE ... | mig-layout none", _layout),
+    "gpu-reset": Deed("gpu-reset", _plain("gpu.reset")),
+    "gpu-fans": Deed("gpu-fans 60% | gpu-fans auto", _fans("gpu.fan")),
 }

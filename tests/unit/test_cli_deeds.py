@@ -35,6 +35,25 @@ GOOD: list[tuple[str, str, dict[str, Any]]] = [
     ("temperature 65C", "temperature.set", {"celsius": 65.0}),
     ("temperature 65", "temperature.set", {"celsius": 65.0}),
     ("hostname b7-12", "hostname.set", {"hostname": "b7-12"}),
+    ("power-limit 300", "power.limit", {"watts": 300.0}),
+    ("power-limit 0.3kW", "power.limit", {"watts": 300.0}),
+    ("clocks 1200-1500", "gpu.clocks.lock", {"min_mhz": 1200, "max_mhz": 1500}),
+    ("clocks 1200-1500MHz", "gpu.clocks.lock", {"min_mhz": 1200, "max_mhz": 1500}),
+    ("clocks 1410", "gpu.clocks.lock", {"min_mhz": 1410, "max_mhz": 1410}),
+    ("clocks auto", "gpu.clocks.reset", {}),
+    ("memory-clocks 1593", "gpu.memory_clocks.lock", {"min_mhz": 1593, "max_mhz": 1593}),
+    ("memory-clocks auto", "gpu.memory_clocks.reset", {}),
+    ("persistence on", "gpu.persistence", {"on": True}),
+    ("compute-mode default", "gpu.compute_mode", {"mode": "default"}),
+    ("compute-mode exclusive-process", "gpu.compute_mode", {"mode": "exclusive_process"}),
+    ("compute-mode exclusive_process", "gpu.compute_mode", {"mode": "exclusive_process"}),
+    ("ecc off", "gpu.ecc", {"on": False}),
+    ("mig on", "gpu.mig.mode", {"on": True}),
+    ("mig-layout 1g.10gb 2g.20gb", "gpu.mig.layout", {"profiles": ["1g.10gb", "2g.20gb"]}),
+    ("mig-layout none", "gpu.mig.layout", {"profiles": []}),
+    ("gpu-reset", "gpu.reset", {}),
+    ("gpu-fans 60%", "gpu.fan", {"percent": 60.0}),
+    ("gpu-fans auto", "gpu.fan", {}),
     (f"pools {URL},site.1", "pools.set", {"pools": [{"url": URL, "user": "site.1"}]}),
     (
         f"pools {URL},site.1,x http://b:1,b,y",
@@ -105,6 +124,22 @@ def test_the_usage_begins_with_the_word(word) -> None:
         "temperature 150F",
         "hostname",
         "hostname a b",
+        "power-limit",
+        "power-limit low",
+        "clocks",
+        "clocks fast",
+        "clocks 1200-",
+        "clocks -1200",
+        "clocks 1200.5",
+        "clocks 1200 1500",
+        "persistence maybe",
+        "compute-mode",
+        "ecc",
+        "mig 1g.10gb",
+        "mig-layout",
+        "gpu-reset now",
+        "gpu-fans",
+        "gpu-fans fast",
         "pools",
         f"pools {URL}",
         f"pools {URL},u http://b:1",
@@ -115,6 +150,17 @@ def test_what_is_typed_wrongly_is_answered_with_the_usage(typed) -> None:
     with pytest.raises(AgentError) as caught:
         wanted(word, arguments)
     assert str(caught.value) == f"expected: stoker act TARGET {DEEDS[word].usage}"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["clocks 1500-1200", "clocks 0", "compute-mode shared", "mig-layout 7", "gpu-fans 101%"],
+)
+def test_what_makes_no_sense_is_refused_by_the_agent(typed) -> None:
+    word, *arguments = typed.split()
+    verb, params = wanted(word, arguments)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(params, VERBS[verb].params)
 
 
 @pytest.mark.parametrize("typed", ["limit nan", "limit inf", "limit nan%", "limit 0", "limit -5%"])
