@@ -16,7 +16,7 @@ from drivers.gpu.protocol import Tier
 from drivers.model import Fault, Kind, PowerSource, State
 from drivers.model_gpu import GpuFacts, GpuReading
 
-_FOR_GOOD = frozenset({Cause.NOT_SUPPORTED, Cause.OLD_DRIVER})
+_NOT_MISSED = frozenset({Cause.NOT_SUPPORTED, Cause.OLD_DRIVER, "not_yet"})
 _ALARMING = frozenset({"hw_slowdown", "hw_thermal", "power_brake"})
 """Reasons for low clocks that nobody asked for; a power cap or a lock is asked for."""
 
@@ -50,7 +50,7 @@ class GpuState(msgspec.Struct, kw_only=True):
 def assemble(state: GpuState) -> GpuReading:
     """The reading; raises `BadReply` where a value is not of its kind."""
     faults = faults_of(state.values, state.facts)
-    missing = sorted(name for name, why in state.absent.items() if why not in _FOR_GOOD)
+    missing = sorted(name for name, why in state.absent.items() if why not in _NOT_MISSED)
     values = state.values | {
         "device_id": state.device_id,
         "kind": Kind.GPU,

@@ -19,12 +19,18 @@ from drivers.gpu.nvml.held import Held
 from drivers.gpu.nvml.words import COMPUTE_MODES, throttle_reasons, word
 from drivers.gpu.protocol import Tier
 
+NOT_YET = "not_yet"
+"""The reason for a value that takes two readings, at the first of them."""
+
 Values = dict[str, Any]
 Way = Callable[[Held], Values]
 
 
 class Metric(NamedTuple):
-    """One thing to read. Of its ways the first that this GPU supports is used."""
+    """One thing to read. Of its ways the first that this GPU supports is used.
+
+    A way that gives nothing at all has nothing to say yet.
+    """
 
     tier: Tier
     fields: tuple[str, ...]
@@ -170,11 +176,11 @@ def _metrics() -> tuple[Metric, ...]:
                    convert=lambda mode: word(mode, COMPUTE_MODES))),
         one(medium, "accounting",
             _plain("accounting", "nvmlDeviceGetAccountingMode", convert=bool)),
+        Metric(medium, gpm.FIELDS, (gpm.read,)),  # before the instances, which need it
         one(medium, "mig_instances", mig.instances),
         one(medium, "nvlinks", parts.links),
         Metric(medium, ("fabric_state", "fabric_health"), (parts.fabric, parts.fabric_state)),
         one(medium, "processes", parts.processes, parts.processes_before_515),
-        Metric(medium, gpm.FIELDS, (gpm.read,)),
         # --- slow ---
         one(slow, "fans", parts.fans),
         one(slow, "encoder_percent",
@@ -228,6 +234,7 @@ def _read(gpu: Held, metric: Metric, values: Values, why: dict[str, str]) -> Non
         if found is not None:
             gpu.way[name] = number
             values.update({key: value for key, value in found.items() if value is not None})
+            reasons = {} if found else {name: NOT_YET}
             break
         if reasons[f"{name}/{number}"] not in (Cause.NOT_SUPPORTED, Cause.OLD_DRIVER):
             break
