@@ -83,6 +83,7 @@ class Agent:
             ]
             tasks = [group.create_task(part, name=name) for name, part in self._parts()]
             process.tune_gc()
+            process.share_with_threads()
             sdnotify.ready("working")
             await stop.wait()
             sdnotify.stopping("delivering what is here")

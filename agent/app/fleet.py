@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from agent.app.gpus import gpus
 from agent.clock import SystemClock
 from agent.config import locations, logins
 from agent.config.ranges import OwnedRanges
@@ -17,6 +18,7 @@ from agent.config.schema import Config
 from agent.fleet.belongings import Belongings
 from agent.fleet.discovery import Discovery
 from agent.fleet.findings import Findings
+from agent.fleet.gpus import Gpus
 from agent.fleet.inventory import Known
 from agent.fleet.poller import Poller
 from agent.fleet.precedence import Precedence
@@ -91,12 +93,24 @@ class Fleet:
             config.discovery, self.inventory, self.registrar, clock, self.reach.endpoints
         )
         self._restore()
+        self.gpus: Gpus | None = None
+        if config.gpu.enabled:
+            self.gpus = gpus(
+                config.gpu,
+                poller=self.poller,
+                findings=self.findings,
+                database=self._database,
+                feed=self._feed,
+                clock=clock,
+            )
 
     def parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """What has to run."""
         searching = [("discovery", self.discovery.run())] if self._config.discovery.enabled else []
+        built_in = [("gpus", self.gpus.run())] if self.gpus else []
         return [
             *searching,
+            *built_in,
             ("registrar", self.registrar.run()),
             ("poller", self.poller.run()),
         ]

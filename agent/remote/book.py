@@ -105,11 +105,11 @@ class Book:
             if not command.final:
                 self._active[command.id] = command
             self._note(command, "command.rejected" if command.final else "command.accepted")
-        await self._journal.put(
+        written = self._journal.put(
             [_entry(each.command, each.token) for each in arrivals],
             {each.command.id: each.device_ids for each in arrivals if each.device_ids},
         )
-        await self._write_audit()
+        await asyncio.gather(written, self._write_audit())  # two files, two threads, one wait
 
     async def _write_audit(self) -> None:
         try:

@@ -104,8 +104,10 @@ class Commits(Generic[B]):
     async def _commit(self, batch: B) -> StoreError | None:
         if self._stuck is not None and not self._stuck.done():
             return StoreError("the disk hangs")
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._thread, self._write, batch)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._thread, self._write, batch)
+        except RuntimeError:  # the thread was told to end
+            return StoreError("closed")
         await asyncio.wait([work], timeout=PATIENCE_S)
         if not work.done() and batch.give_up():
             self._stuck = work

@@ -50,7 +50,7 @@ class Database:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection
-        self._dirty: dict[str, bytes] = {}
+        self._dirty: dict[str, bytes | None] = {}
         self._memories = Memories(lambda changes: self._run(lambda: self._write_changes(changes)))
         self._trouble = False
         self._owes_epoch = False
@@ -110,6 +110,10 @@ class Database:
         """Save a device record with the next flush."""
         self._dirty[device_id] = msgspec.msgpack.encode(record)
 
+    def forget_device(self, device_id: str) -> None:
+        """Drop a device record with the next flush."""
+        self._dirty[device_id] = None
+
     async def flush(self) -> None:
         """Write what has gathered; it is on disk when this returns."""
         await self._memories.write()
@@ -128,11 +132,14 @@ class Database:
             self._dirty = {**batch, **self._dirty}
             raise
 
-    def _write_devices(self, batch: dict[str, bytes]) -> None:
+    def _write_devices(self, batch: dict[str, bytes | None]) -> None:
+        known = [(device_id, record) for device_id, record in batch.items() if record is not None]
+        gone = [(device_id,) for device_id, record in batch.items() if record is None]
         with self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO device (id, known) VALUES (?, ?)", batch.items()
+                "INSERT OR REPLACE INTO device (id, known) VALUES (?, ?)", known
             )
+            self._connection.executemany("DELETE FROM device WHERE id = ?", gone)
 
     # --- what is locked ---------------------------------------------------------------------
 
