@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import IO
 
 from agent.cli.board import Board
+from agent.cli.child import Child
+from agent.cli.demo_gpus import DemoGpus, add_option
 from agent.cli.embedded_broker import EmbeddedBroker
 from agent.cli.sim import EVERY_TYPE
 from agent.cli.watch import show, subscribe
@@ -26,8 +23,6 @@ EVENTS = ("remove=15@{first}.0.7", "reboot=20@{first}.0.17", "swap=25@{first}.0.
 """What happens while one watches: a machine dies, one restarts, one is exchanged."""
 EVENTS_FROM = 30
 """The smallest site that has these machines."""
-STOP_S = 10.0
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _CONFIG = """\
 [site]
@@ -54,6 +49,11 @@ sweep_interval_s = 30
 [telemetry]
 summary_interval_s = 5
 
+[gpu]
+enabled = {gpus}
+socket = "{directory}/gpu.sock"
+fast_interval_s = {interval_s}
+
 [[control.allow]]
 
 [[range]]
@@ -79,6 +79,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--interval", type=float, default=5.0, metavar="SECONDS")
     parser.add_argument("--network", default="127.10.0.0/16", metavar="CIDR", help="loopback range")
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds")
+    add_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -98,19 +99,26 @@ def _interrupt(*_: object) -> None:
 
 
 def _demonstrate(arguments: argparse.Namespace, directory: Path) -> None:
-    with EmbeddedBroker() as broker, _Child(_sim_command(arguments), directory / "sim.log") as sim:
+    command = ["agent", *_sim_command(arguments)]
+    with (
+        DemoGpus(arguments.gpus, directory) as gpus,
+        EmbeddedBroker() as broker,
+        Child("sim", command, directory / "sim.log") as sim,
+    ):
         ready = sim.first_line()
         print(ready, flush=True)
+        gpus.settle()
+        print(f"GPUs: {gpus.words}", flush=True)
         config = directory / "stoker.toml"
-        config.write_text(_configuration(arguments, directory, broker.port, ready))
+        config.write_text(_configuration(arguments, directory, broker.port, ready, gpus))
         print(_how_to_subscribe(broker.port), flush=True)
-        socket = directory / "control.sock"
-        print(f"to act:       stoker act make=Bitmain pause --socket {socket}", flush=True)
-        with _Child(["run", "--config", str(config)], directory / "agent.log") as agent:
+        print(_how_to_act(directory / "control.sock", gpus), flush=True)
+        run = ["agent", "run", "--config", str(config)]
+        with Child("run", run, directory / "agent.log") as agent:
             _watch(agent, f"127.0.0.1:{broker.port}", arguments.seconds)
 
 
-def _watch(agent: _Child, broker: str, seconds: float | None) -> None:
+def _watch(agent: Child, broker: str, seconds: float | None) -> None:
     board = Board(f"simulated site on mqtt://{broker}")
     publishing = threading.Event()
 
@@ -147,6 +155,13 @@ def _how_to_subscribe(port: str | int) -> str:
     )
 
 
+def _how_to_act(socket: Path, gpus: DemoGpus) -> str:
+    lines = [f"to act:       stoker act make=Bitmain pause --socket {socket}"]
+    if gpus.are_there:
+        lines.append(f"to see GPUs:  stoker gpu --watch --socket {socket}")
+    return "\n".join(lines)
+
+
 def _sim_command(arguments: argparse.Namespace) -> list[str]:
     events = EVENTS if arguments.count >= EVENTS_FROM else ()
     planned = [*FAULTS, *(event.format(first=_first(arguments)) for event in events)]
@@ -173,7 +188,9 @@ def _first(arguments: argparse.Namespace) -> str:
     return str(arguments.network).partition("/")[0].rsplit(".", 2)[0]
 
 
-def _configuration(arguments: argparse.Namespace, directory: Path, port: int, ready: str) -> str:
+def _configuration(
+    arguments: argparse.Namespace, directory: Path, port: int, ready: str, gpus: DemoGpus
+) -> str:
     words = ready.replace(",", "").split()
     first = _first(arguments)
     last = arguments.count
@@ -182,64 +199,7 @@ def _configuration(arguments: argparse.Namespace, directory: Path, port: int, re
         directory=directory,
         broker_port=port,
         interval_s=arguments.interval,
+        gpus=str(gpus.are_there).lower(),
         addresses=f"{first}.0.1-{first}.{last // 256}.{last % 256}",
         **{f"{name}_port": words[words.index(name) + 2] for name in PORTS},
     )
-
-
-class _Child:
-    """One of our own commands as a child process that ends with us."""
-
-    def __init__(self, command: list[str], log: Path) -> None:
-        self._name = command[0]
-        self._log = log
-        with log.open("wb") as stderr:
-            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-P", "-m", "agent", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                start_new_session=True,  # Ctrl-C is for us: we end the children in order
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  no threads run yet in the child
-            )
-
-    def __enter__(self) -> _Child:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._output.close()
-
-    @property
-    def _output(self) -> IO[bytes]:
-        if self._process.stdout is None:
-            raise AssertionError("started with a pipe")
-        return self._process.stdout
-
-    def first_line(self) -> str:
-        """The line that says that it is ready."""
-        line = self._output.readline().decode().strip()
-        if not line:
-            self._process.wait(STOP_S)
-            self.check()
-        return line
-
-    def check(self) -> None:
-        """Raise `AgentError` with its last words where it has ended."""
-        if self._process.poll() is not None:
-            words = self._log.read_text(errors="replace").strip().rpartition("\n")[2]
-            raise AgentError(f"the {self._name} ended by itself: {words or 'no word'}")
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
