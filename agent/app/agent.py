@@ -26,6 +26,7 @@ from agent.command.desk import Desk
 from agent.config.schema import Config
 from agent.fleet.hostwatch import HostWatch
 from agent.fleet.precedence import Precedence
+from agent.local.gpus import GpuShow
 from agent.local.reads import Reads
 from agent.local.server import ControlServer, Watchers
 from agent.mqtt.events import Message
@@ -200,6 +201,7 @@ class Agent:
         self.watchers = Watchers()
         self.feed.show = self._show
         desk = Desk(self.control)
+        gpus = GpuShow(self.fleet.inventory, self.clock)
         self.local = ControlServer(
             Path(self.config.node.control_socket),
             self.statements.overview,
@@ -210,6 +212,7 @@ class Agent:
                 "lock": lambda ask, who: desk.lock(ask.target, ask.reason, who),
                 "unlock": lambda ask, who: desk.unlock(ask.target, who),
                 "locks": lambda _ask, _who: desk.locks(),
+                "gpus": lambda _ask, _who: gpus.show(),
             },
         )
         self.host = HostWatch(

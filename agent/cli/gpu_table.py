@@ -12,8 +12,11 @@ from rich.text import Text
 
 from agent.cli.show import UNKNOWN, figure, plain
 from agent.local.gpu_views import GpuView, GpuViews
+from drivers.model import Fault
 from drivers.model_gpu import GpuReading
 
+QUARANTINE = "quarantine"
+"""The code of the fault that a reading shows of a GPU that takes no jobs."""
 GIB = 1 << 30
 BAD, WARN, DIM, GOOD = "bold red", "yellow", "dim", "green"
 STALE_S = 60.0
@@ -76,7 +79,7 @@ def summary(views: GpuViews) -> str:
     ]
     if not_read := sum(view.problem is not None for view in views.gpus):
         parts.append(f"{not_read} not read")
-    if shunned := sum(bool(view.quarantine) for view in views.gpus):
+    if shunned := sum(map(_in_quarantine, readings)):
         parts.append(f"{shunned} in quarantine")
     versions = {view.facts.driver_version for view in views.gpus if view.facts} - {None}
     driver = f", driver {', '.join(sorted(map(str, versions)))}" if versions else ""
@@ -195,12 +198,13 @@ def _mig(_: GpuView, reading: GpuReading) -> str:
 
 def _state(view: GpuView, at: datetime) -> Text:
     """What is wrong, the worst first; it may take several lines."""
-    words = [(f"quarantine: {reason}", BAD) for reason in view.quarantine]
+    words: list[tuple[str, str]] = []
     reading = view.reading
     if view.problem is not None:
         words.append((view.problem, BAD))
     elif reading is not None:
-        words += [(fault.message, BAD) for fault in reading.faults]
+        faults = sorted(reading.faults, key=lambda fault: fault.code != QUARANTINE)
+        words += [(_fault(fault), BAD) for fault in faults]
         age_s = (at - reading.taken_at).total_seconds()
         if age_s > STALE_S:
             words.append((f"read {age_s / 60:.0f} min ago", WARN))
@@ -211,6 +215,14 @@ def _state(view: GpuView, at: datetime) -> Text:
         found.append("; " if found else "")
         found.append(plain(text).plain, style)
     return found
+
+
+def _fault(fault: Fault) -> str:
+    return f"{QUARANTINE}: {fault.message}" if fault.code == QUARANTINE else fault.message
+
+
+def _in_quarantine(reading: GpuReading) -> bool:
+    return any(fault.code == QUARANTINE for fault in reading.faults)
 
 
 COLUMNS = (

@@ -22,8 +22,6 @@ class GpuView(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no newer reading."""
     slot: str | None = None
     """Where it stands in the host, where the locations tell that."""
-    quarantine: tuple[str, ...] = ()
-    """Why it takes no more jobs."""
 
     @property
     def index(self) -> int | None:

@@ -15,9 +15,12 @@ LINE_LIMIT_BYTES = 64 * 1024
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request. Ports stand for those of the range; a target is what `stoker act` takes."""
+    """A request. Ports stand for those of the range; a target is what `stoker act` takes.
 
-    op: Literal["status", "read", "watch", "act", "lock", "unlock", "locks"]
+    The address of `read` may be the id of a device that is known.
+    """
+
+    op: Literal["status", "read", "watch", "gpus", "act", "lock", "unlock", "locks"]
     address: str | None = None
     ports: dict[PortName, Annotated[int, msgspec.Meta(ge=1, le=65_535)]] = {}
     driver: str | None = None

@@ -7,11 +7,13 @@ import contextlib
 import msgspec
 
 from agent.errors import AgentError
-from agent.fleet.inventory import Inventory
+from agent.fleet.inventory import Device, Inventory
 from agent.fleet.poller import Poller
 from agent.fleet.reach import Reach
 from agent.fleet.turn import Preempted
+from agent.local.gpus import facts
 from agent.local.protocol import Request
+from drivers.capabilities import Refreshes
 from drivers.probe import identify, probe
 
 
@@ -26,16 +28,23 @@ class Reads:
     async def read(self, request: Request) -> bytes:
         """The identity and a reading, as JSON; raises `AgentError` and the driver's errors."""
         address = str(request.address)
-        device = self._inventory.at(address)
+        device = self._inventory.at(address) or self._inventory.by_id(address)
         try:
             if device is not None and not (request.driver or request.ports):
-                reading = await self._poller.read_now(device)
-                return msgspec.json.encode({"identity": device.identity, "reading": reading})
+                return await self._read_as_known(device)
             # One connection at a time, also where the device is read in another way than usual.
             async with device.turn if device else contextlib.nullcontext():
                 return await self._read_otherwise(address, request)
         except Preempted:
             raise AgentError(f"{address}: something urgent is done to it, ask again") from None
+
+    async def _read_as_known(self, device: Device) -> bytes:
+        known = facts(device)
+        if known is not None and isinstance(device.driver, Refreshes):
+            device.driver.refresh()  # all of its values, those that are read seldom among them
+        reading = await self._poller.read_now(device)
+        shown = {"identity": device.identity, "reading": reading}
+        return msgspec.json.encode(shown if known is None else {**shown, "facts": known})
 
     async def _read_otherwise(self, address: str, request: Request) -> bytes:
         """Read what is not in the inventory, or not as the inventory has it."""
