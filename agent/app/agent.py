@@ -188,6 +188,7 @@ class Agent:
             clock=self.clock,
             durable=Durable(self.database, await self.database.locks(), self.audit),
             tell=self.feed.event,
+            restores=self.config.gpu.undone == "restore",
         )
         self.statements.control = self.control.mode
         self.remote = commanding.remote(self)

@@ -13,13 +13,14 @@ import msgspec
 from agent.command.actor import Actor
 from agent.command.audit_notes import Audit, AuditNotes
 from agent.command.dispatcher import Dispatcher
-from agent.command.drift import Drift
 from agent.command.keeper import Keeper
+from agent.command.lasting import Lasting
 from agent.command.locks import Lock, Locks
 from agent.command.orders import Job, Objection, Order, Result
 from agent.command.params import checked
 from agent.command.policy import Policy
 from agent.command.prover import Prover
+from agent.command.reconciler import Reconciler
 from agent.command.recovery import RECOVER, Recovery
 from agent.command.starts import Starts
 from agent.command.targets import parse, value_of
@@ -31,7 +32,8 @@ from agent.fleet.events import Event
 from agent.fleet.inventory import Device, Inventory
 from agent.fleet.poller import Poller
 from agent.fleet.registrar import Registrar
-from drivers.api import Clock
+from drivers.actions import Expectation
+from drivers.api import Clock, Memory
 from drivers.capabilities import UNFINISHED, can
 from drivers.model import Reading
 
@@ -51,6 +53,9 @@ class Store(Protocol):
 
     def remembering(self, key: str) -> list[str]:
         """The devices whose memory has a key."""
+
+    def memory(self, whose: Callable[[], str]) -> Memory:
+        """The memory of the device of this id."""
 
     async def save_lock(self, scope: str, record: bytes | None) -> None:
         """Write a lock, or drop it."""
@@ -78,7 +83,9 @@ class Control:
         clock: Clock,
         durable: Durable,
         tell: Callable[[Event], None],
+        restores: bool = False,
     ) -> None:
+        """`restores`: whether settings of GPUs that are found undone are put back."""
         self.policy = Policy(settings)
         store = durable.store
         self.locks = Locks(durable.locks, store.save_lock)
@@ -89,11 +96,11 @@ class Control:
         self._notes = AuditNotes(durable.audit, clock)
         self._tell = tell
         self._prover = Prover(clock, poller, registrar.reidentify)
-        self._drift = Drift(self._tell_drift)
+        self._reconciler = Reconciler(store, clock, self, tell, restores=restores)
+        self._lasting = Lasting(self._reconciler, clock, tell)
         self.dispatcher = Dispatcher(
             actor=Actor(poller, clock),
             prover=self._prover,
-            drift=self._drift,
             starts=Starts[Work](settings.starts_per_minute, settings.starts_per_group_per_minute),
             rules=self,
             precedence=poller.precedence,
@@ -122,6 +129,7 @@ class Control:
             ("recovery", self._recovery.run()),
             ("keeper", self._keeper.run()),
             ("audit notes", self._notes.run()),
+            ("reconciler", self._reconciler.run()),
         ]
 
     def adopt(self, settings: ControlSettings) -> None:
@@ -206,6 +214,24 @@ class Control:
                 return f"{key}={value}"
         return device.address.rpartition(".")[0]
 
+    # --- what lasts ---------------------------------------------------------------------------
+
+    def sending(self, device: Device, order: Order) -> None:
+        """Note that an order is sent to a device now."""
+        self._lasting.sending(device, order)
+
+    def proved(self, device: Device, order: Order, wanted: Expectation) -> None:
+        """Note that a reading has shown the effect of an order."""
+        self._lasting.proved(device, order, wanted)
+
+    def is_busy(self, device: Device) -> bool:
+        """Whether something is being done to a device, or waits to be."""
+        return self.dispatcher.is_busy(device.id)
+
+    def put_back(self, device: Device, verb: str, params: dict[str, Any], who: str) -> None:
+        """Order something anew that was found undone, under the rules of every order."""
+        self.submit(self.order(verb, params, device.id, who), [device])
+
     # --- locks ------------------------------------------------------------------------------
 
     def held_by(self, lock: Lock) -> int:
@@ -241,11 +267,12 @@ class Control:
 
     def _observe(self, device: Device, reading: Reading, at: float) -> None:
         self._prover.observe(device, reading, at)
-        self._drift.observe(device.id, reading)
+        self._lasting.observe(device, reading)
 
     def ended(self, order: Order, device: Device, result: Result) -> None:
         """Note how an order ended on one device."""
         self._notes.result(order, result)
+        self._lasting.ended(device, order, result)
         fields = {"device": device.id, "command": order.id, "user": order.who}
         words = f"{order.verb.name}: {result.verdict}: {result.words}"
         log.log(logging.DEBUG if result.verdict.good else logging.INFO, "%s", words, extra=fields)
@@ -254,21 +281,6 @@ class Control:
                 self._recovery.check(device.id)
             if order.target in (device.id, device.address):
                 self._event("action.done", words, order, device=device, result=result)
-
-    def _tell_drift(self, device_id: str, verb: str) -> None:
-        words = (
-            f"{verb} was proved, and its effect is gone: the device forgot, or somebody undid it"
-        )
-        log.warning("action.undone: %s", words, extra={"device": device_id})
-        self._tell(
-            Event(
-                name="action.undone",
-                at=self._now(),
-                message=words,
-                device_id=device_id,
-                details={"verb": verb},
-            )
-        )
 
     def _event(
         self, name: str, words: str, order: Order, *, device: Device | None = None, **details: Any

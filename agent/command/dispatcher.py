@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from agent.command.actor import Actor, Sent
 from agent.command.admission import Admission
-from agent.command.drift import Drift
 from agent.command.effects import Verdict
 from agent.command.orders import Held, Job, Objection, Order, Result, evidence
 from agent.command.prover import Prover, Shown
@@ -17,7 +16,7 @@ from agent.command.verb import Load
 from agent.command.work import Work
 from agent.fleet.inventory import Device
 from agent.fleet.precedence import Precedence
-from drivers.actions import Answer, Watched
+from drivers.actions import Answer, Expectation, Watched
 from drivers.api import Clock
 from drivers.model import Reading
 
@@ -35,6 +34,12 @@ class Rules(Protocol):
 
     def start_group(self, device: Device) -> str:
         """What a device shares with others that must not start together."""
+
+    def sending(self, device: Device, order: Order) -> None:
+        """Take note that an order is sent to a device now; asked again before each repeat."""
+
+    def proved(self, device: Device, order: Order, wanted: Expectation) -> None:
+        """Take note that a reading has shown the effect of an order."""
 
     def ended(self, order: Order, device: Device, result: Result) -> None:
         """Take note of how an order ended on a device."""
@@ -55,7 +60,6 @@ class Dispatcher:
         *,
         actor: Actor,
         prover: Prover,
-        drift: Drift,
         starts: Starts[Work],
         rules: Rules,
         precedence: Precedence,
@@ -64,7 +68,6 @@ class Dispatcher:
     ) -> None:
         self._actor = actor
         self._prover = prover
-        self._drift = drift
         self._starts = starts
         self._rules = rules
         self._precedence = precedence
@@ -228,8 +231,8 @@ class Dispatcher:
         held = self._objection(work)
         if held is None and order.gate is not None:
             held = await order.gate.sending(work.device) or work.held()
-        if held is None and order.verb.aspect is not None:
-            self._drift.release(work.device.id, order.verb.aspect)
+        if held is None:
+            self._rules.sending(work.device, order)
         return held
 
     async def _keep_distance(self, work: Work) -> None:
@@ -268,8 +271,8 @@ class Dispatcher:
         basis = sent.before if watched is Watched.READING else work.device.identity
         verb = work.job.order.verb
         shown: Shown = await self._prover.prove(work.device, verb.name, receipt, basis)
-        if shown.verdict.good and verb.aspect is not None:
-            self._drift.hold(work.device.id, verb.aspect, verb.name, receipt.expectation)
+        if shown.verdict.good:
+            self._rules.proved(work.device, work.job.order, receipt.expectation)
         return _result(
             work,
             shown.verdict,

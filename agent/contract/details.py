@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from agent.command.desired import Cause
 from agent.command.orders import Result
 from agent.remote.claims import CommandId
 from agent.remote.reasons import Reason
@@ -99,7 +100,8 @@ class OrderDetails(Details, frozen=True):
     """As the sender wrote it."""
     who: str
     """The sender: `local:` and the user on the host; `key:` and the id of the key that signed the
-    command; `agent:away` for what the node orders when the broker stays away."""
+    command; `agent:away` for what the node orders when the broker stays away; `agent:restore` for
+    what it puts back."""
 
 
 class ActionBegun(OrderDetails, frozen=True):
@@ -139,6 +141,17 @@ class ActionUndone(Details, frozen=True):
 
     verb: str
     """The verb whose effect is gone."""
+    params: dict[str, Any] | None = None
+    """Of GPUs, as all that follows: its parameters."""
+    order: OrderId | None = None
+    """What had ordered it."""
+    cause: Cause | None = None
+    times: Count | None = None
+    """How often it was found so since this was told last."""
+    restoring: bool | None = None
+    """It is ordered anew, by `agent:restore`."""
+    contested: bool | None = None
+    """It was changed again within an hour after it was put back, and is left so from now on."""
 
 
 class LockSet(Details, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -61,6 +61,22 @@ class Machine(MockMiner):
         return await super().read()
 
 
+class Memories:
+    """The memory of one device, in a shelf."""
+
+    def __init__(self, kept: dict[str, bytes]) -> None:
+        self._kept = kept
+
+    def get(self, key: str) -> bytes | None:
+        return self._kept.get(key)
+
+    async def put(self, key: str, value: bytes) -> None:
+        self._kept[key] = value
+
+    async def forget(self, key: str) -> None:
+        self._kept.pop(key, None)
+
+
 class Shelf:
     """A store in memory."""
 
@@ -77,6 +93,9 @@ class Shelf:
 
     def remembering(self, key: str) -> list[str]:
         return [device_id for device_id, memory in self.memories.items() if key in memory]
+
+    def memory(self, whose: Callable[[], str]) -> Memories:
+        return Memories(self.remembered(whose()))
 
     async def save_lock(self, scope: str, record: bytes | None) -> None:
         if record is None:

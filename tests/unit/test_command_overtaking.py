@@ -9,7 +9,6 @@ import pytest
 
 from agent.command.actor import Actor
 from agent.command.dispatcher import Dispatcher
-from agent.command.drift import Drift
 from agent.command.effects import Verdict
 from agent.command.orders import Job, Objection, Order, Result
 from agent.command.params import Params
@@ -19,6 +18,7 @@ from agent.command.verbs import VERBS
 from agent.command.work import Work
 from agent.fleet.inventory import Device
 from agent.fleet.turn import Preempted
+from drivers.actions import Expectation
 from drivers.api import Endpoint
 from drivers.errors import OutOfRange
 from drivers.mock import MockMiner, mock_identity
@@ -38,6 +38,12 @@ class Rules:
 
     def start_group(self, _device: Device) -> str:
         return "group"
+
+    def sending(self, device: Device, order: Order) -> None:
+        pass
+
+    def proved(self, device: Device, order: Order, wanted: Expectation) -> None:
+        pass
 
     def ended(self, order: Order, device: Device, result: Result) -> None:
         pass
@@ -59,7 +65,6 @@ class Rig:
         self.dispatcher = Dispatcher(
             actor=Actor(self.fleet.poller, clock),
             prover=self.prover,
-            drift=Drift(lambda *_: None),
             starts=Starts[Work](1e6, 1e6),
             rules=self.rules,
             precedence=self.fleet.precedence,
