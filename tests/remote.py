@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,11 @@ def ring(*signers: Signer, **more: Any) -> Commands:
 
 @asynccontextmanager
 async def remote_house(
-    directory: Path, count: int, commands: Commands, **values: Any
+    directory: Path,
+    count: int,
+    commands: Commands,
+    synchronised: Callable[[], bool | None] = lambda: True,
+    **values: Any,
 ) -> AsyncIterator[RemoteHouse]:
     """A house of miners and its commands, running."""
     async with AsyncExitStack() as stack:
@@ -89,7 +93,7 @@ async def remote_house(
             clock=inside.clock,
             pump=lambda: None,
             expires=lambda: True,
-            synchronised=lambda: True,
+            synchronised=synchronised,
             tell=inside.fleet.sink.event,
             deeds=Deeds(
                 scan=lambda: "searching",
