@@ -15,6 +15,7 @@ from agent.command.audit_notes import Audit, AuditNotes
 from agent.command.dispatcher import Dispatcher
 from agent.command.keeper import Keeper
 from agent.command.lasting import Lasting
+from agent.command.letting_go import LettingGo
 from agent.command.locks import Lock, Locks
 from agent.command.orders import Job, Objection, Order, Result
 from agent.command.params import checked
@@ -94,6 +95,7 @@ class Control:
         self._clock = clock
         self._audit = durable.audit
         self._notes = AuditNotes(durable.audit, clock)
+        self.gpus = LettingGo(inventory, durable.audit)
         self._tell = tell
         self._prover = Prover(clock, poller, registrar.reidentify)
         self._reconciler = Reconciler(store, clock, self, tell, restores=restores)

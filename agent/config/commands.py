@@ -19,6 +19,8 @@ NODE_VERB_NAMES = (
     "inventory.publish",
     "lock.set",
     "lock.clear",
+    "gpu.release",
+    "gpu.resume",
     "command.approve",
     "command.cancel",
 )

@@ -42,6 +42,13 @@ class Cancel(Params, frozen=True):
     command: CommandId
 
 
+class GpuRelease(Params, frozen=True):
+    """For how long at the most, and why."""
+
+    for_s: Annotated[float, Meta(gt=0, le=86_400)] = 600.0
+    reason: Annotated[str, Meta(min_length=1, max_length=120)] = "on request"
+
+
 class Services(Protocol):
     """What a node does beside ordering its devices about. Each tells what was done, in words.
 
@@ -65,6 +72,12 @@ class Services(Protocol):
 
     async def publish_inventory(self) -> str:
         """Publish every page and the manifest again."""
+
+    async def release_gpus(self, for_s: float, reason: str, who: str) -> str:
+        """Let go of all GPUs, for so long at the most."""
+
+    async def resume_gpus(self, who: str) -> str:
+        """Take them up again."""
 
     async def approve(self, command_id: str, digest: str, by: Command) -> str:
         """Let a command go on that waits for a second person."""
@@ -102,6 +115,12 @@ _ROWS = (
     NodeVerb(name="config.reload", run=lambda node, _, by: node.reload(by.who)),
     NodeVerb(name="telemetry.keyframe", run=lambda node, _, __: node.keyframe()),
     NodeVerb(name="inventory.publish", run=lambda node, _, __: node.publish_inventory()),
+    NodeVerb(
+        name="gpu.release",
+        params=GpuRelease,
+        run=lambda node, params, by: node.release_gpus(params.for_s, params.reason, by.who),
+    ),
+    NodeVerb(name="gpu.resume", run=lambda node, _, by: node.resume_gpus(by.who)),
     NodeVerb(
         name="command.approve",
         params=Approve,

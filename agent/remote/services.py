@@ -60,6 +60,14 @@ class NodeServices:
         """Publish every page again."""
         return self._deeds.publish_inventory()
 
+    async def release_gpus(self, for_s: float, reason: str, who: str) -> str:
+        """Let go of all GPUs of this host."""
+        return await self._control.gpus.let_go(for_s, reason, who)
+
+    async def resume_gpus(self, who: str) -> str:
+        """Take them up again."""
+        return await self._control.gpus.take_up(who)
+
     async def cancel(self, command_id: str, by: Command) -> str:
         """Send nothing more of a command."""
         command = self._under_way(command_id)
