@@ -15,6 +15,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.cli.deeds import DEEDS, wanted
+from agent.cli.gpu_names import resolve
 from agent.cli.show import plain, printer
 from agent.cli.target import add_socket
 from agent.errors import AgentError
@@ -30,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "act",
         help="have devices do something, and see the proof",
-        description="TARGET: all, an id, an address, or key=value joined by commas "
+        description="TARGET: all, an id, an address, gpu:NUMBER, or key=value joined by commas "
         "(rack=B7,make=Bitmain).",
         epilog="DEED: " + "; ".join(deed.usage for deed in DEEDS.values()),
     )
@@ -45,8 +46,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(arguments: argparse.Namespace) -> int:
     """Give the order and follow it; 3 where any device did not do it."""
     verb, params = wanted(arguments.deed, arguments.arguments)
+    target = resolve(arguments.target, arguments.socket)
     lines = _whole(
-        client.stream(arguments.socket, op="act", target=arguments.target, verb=verb, params=params)
+        client.stream(arguments.socket, op="act", target=target, verb=verb, params=params)
     )
     if arguments.json:
         return _print_json(lines)

@@ -6,13 +6,12 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from agent.cli.gpu_source import DEFAULT_GPU_SOCKET, Source, open_source
+from agent.cli.gpu_source import Source, add_gpu_socket, open_source
 from agent.cli.gpu_table import table
 from agent.cli.show import printer
 from agent.cli.target import add_socket
@@ -32,13 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--seconds", type=float, metavar="N", help="with --watch: end after N")
     add_socket(parser)
-    parser.add_argument(
-        "--gpu-socket",
-        type=Path,
-        default=DEFAULT_GPU_SOCKET,
-        metavar="PATH",
-        help="stoker-gpu's own, asked where no agent runs",
-    )
+    add_gpu_socket(parser)
     parser.set_defaults(run=run)
 
 

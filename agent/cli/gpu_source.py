@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from agent.cli.gpu_names import choose, resolve
 from agent.clock import SystemClock
 from agent.errors import AgentError
 from agent.local import client
@@ -27,6 +29,17 @@ SURVEY_S = 30.0
 """How often it is looked which GPUs there are."""
 CONNECT_S = 5.0
 _LOOK_S = 0.01
+
+
+def add_gpu_socket(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the socket of `stoker-gpu`."""
+    parser.add_argument(
+        "--gpu-socket",
+        type=Path,
+        default=DEFAULT_GPU_SOCKET,
+        metavar="PATH",
+        help="stoker-gpu's own, asked where no agent runs",
+    )
 
 
 class Source(Protocol):
@@ -52,6 +65,24 @@ def open_source(agent_socket: Path, gpu_socket: Path) -> Iterator[Source]:
             yield direct
     else:
         yield agent
+
+
+def read_one(name: str, agent_socket: Path, gpu_socket: Path) -> GpuView:
+    """One GPU, now and everything of it; raises `AgentError` where it cannot be read."""
+    try:
+        device_id = resolve(name, agent_socket)
+        found = client.ask(agent_socket, op="read", address=device_id)
+    except client.NoAgent:
+        with open_source(agent_socket, gpu_socket) as source:
+            return _readable(name, source.look())
+    return msgspec.convert(found, GpuView)
+
+
+def _readable(name: str, views: GpuViews) -> GpuView:
+    view = choose(name, views)
+    if view.reading is None:
+        raise AgentError(f"{name}: {view.problem or 'it could not be read'}")
+    return view
 
 
 class FromAgent:

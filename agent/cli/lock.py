@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from agent.cli.gpu_names import resolve
 from agent.cli.show import plain, printer
 from agent.cli.target import add_socket
 from agent.errors import AgentError
@@ -34,9 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         if not found["locks"]:
             say("nothing is locked")
         return 0
-    (found,) = client.stream(
-        arguments.socket, op="lock", target=arguments.target, reason=arguments.reason
-    )
+    target = resolve(arguments.target, arguments.socket)
+    (found,) = client.stream(arguments.socket, op="lock", target=target, reason=arguments.reason)
     lock = found["lock"]
     if lock["reason"] != arguments.reason.strip():
         raise AgentError(_sentence(lock))

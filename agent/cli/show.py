@@ -40,9 +40,8 @@ def show_device(found: dict[str, Any]) -> None:
     for title in ("identity", "reading"):
         console.print(_facts(title, found[title]))
     for part in ("boards", "fans", "pools", "faults", "volumes", "ports", "thermometers"):
-        rows = found["reading"].get(part)
-        if rows:
-            console.print(_rows(part, rows))
+        if parts := found["reading"].get(part):
+            console.print(rows(part, parts))
 
 
 def _facts(title: str, facts: dict[str, Any]) -> Table:
@@ -53,9 +52,10 @@ def _facts(title: str, facts: dict[str, Any]) -> Table:
     return table
 
 
-def _rows(title: str, rows: Iterable[dict[str, Any]]) -> Table:
-    rows = list(rows)
-    table = Table(*rows[0], title=title, title_justify="left")
-    for row in rows:
+def rows(title: str, parts: Iterable[dict[str, Any]]) -> Table:
+    """Parts of one kind, a row each."""
+    parts = list(parts)
+    table = Table(*parts[0], title=title, title_justify="left")
+    for row in parts:
         table.add_row(*map(plain, row.values()))
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from agent.cli.gpu_names import resolve
 from agent.cli.show import plain, printer
 from agent.cli.target import add_socket
 from agent.local import client
@@ -19,7 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(arguments: argparse.Namespace) -> int:
     """Lift the lock."""
-    (found,) = client.stream(arguments.socket, op="unlock", target=arguments.target)
+    target = resolve(arguments.target, arguments.socket)
+    (found,) = client.stream(arguments.socket, op="unlock", target=target)
     lock = found["unlocked"]
     printer().print(
         plain(f"{lock['scope']} is free again (was locked by {lock['who']}: {lock['reason']})")

@@ -11,9 +11,10 @@ from agent.fleet.inventory import Device, Inventory
 from agent.fleet.poller import Poller
 from agent.fleet.reach import Reach
 from agent.fleet.turn import Preempted
-from agent.local.gpus import facts
+from agent.local.gpus import facts, view
 from agent.local.protocol import Request
 from drivers.capabilities import Refreshes
+from drivers.model_gpu import GpuReading
 from drivers.probe import identify, probe
 
 
@@ -39,12 +40,13 @@ class Reads:
             raise AgentError(f"{address}: something urgent is done to it, ask again") from None
 
     async def _read_as_known(self, device: Device) -> bytes:
-        known = facts(device)
-        if known is not None and isinstance(device.driver, Refreshes):
+        of_gpu = facts(device) is not None
+        if of_gpu and isinstance(device.driver, Refreshes):
             device.driver.refresh()  # all of its values, those that are read seldom among them
         reading = await self._poller.read_now(device)
-        shown = {"identity": device.identity, "reading": reading}
-        return msgspec.json.encode(shown if known is None else {**shown, "facts": known})
+        if of_gpu and isinstance(reading, GpuReading):
+            return msgspec.json.encode(msgspec.structs.replace(view(device), reading=reading))
+        return msgspec.json.encode({"identity": device.identity, "reading": reading})
 
     async def _read_otherwise(self, address: str, request: Request) -> bytes:
         """Read what is not in the inventory, or not as the inventory has it."""
