@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -13,6 +13,16 @@ from drivers.api import Driver
 from drivers.errors import DriverError
 from drivers.model import Fault, Identity, State
 from drivers.model_gpu import GpuFacts
+
+
+@runtime_checkable
+class HasFacts(Protocol):
+    """A driver that knows of its GPU what stays the same."""
+
+    @property
+    def facts(self) -> GpuFacts | None:
+        """What it is and can, as it was found last."""
+        ...
 
 
 class GpuSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +116,8 @@ class Verdict(msgspec.Struct, frozen=True):
     fault: Fault
     everywhere: bool
     """It is not about this GPU: whoever reads GPUs is not there, or the whole driver."""
+    absent: bool = False
+    """So it is on a host without GPUs."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -148,6 +160,9 @@ class HostGpus(Protocol):
         """What an error of `read` says of the GPU."""
         ...
 
-    def report(self, line: str, at: float) -> None:
-        """Take in a line of the kernel's log, written at `at` (seconds since the epoch)."""
+    def report(self, line: str, at: float) -> bool:
+        """Take in a line of the kernel's log, written at `at` (seconds since the epoch).
+
+        True where it says something of a GPU.
+        """
         ...

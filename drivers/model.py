@@ -37,6 +37,8 @@ class State(StrEnum):
     """Should mine and does not, for a reason in the device."""
     OK = "ok"
     """For kinds that do not mine: doing its work."""
+    QUARANTINED = "quarantined"
+    """It answers, and must not be used until what its faults say was done."""
     UNKNOWN = "unknown"
     """It answers, but not what it is doing."""
     UNREACHABLE = "unreachable"

@@ -62,7 +62,7 @@ _PART = re.compile(r"^\d+c\.")
 
 
 class GpuReading(Reading, frozen=True, kw_only=True):
-    """A GPU. What comes at a slower pace stands as it was last read (`slow_at`, `medium_at`).
+    """A GPU. What comes at a slower pace stands as it was last read (`medium_age_s`, `slow_age_s`).
 
     Counters run since the driver was loaded, those called `lifetime` since the GPU was made.
     """
@@ -207,7 +207,7 @@ class NvLinkPeer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     pci_address: str | None = None
 
 
-class GpuFacts(msgspec.Struct, frozen=True, kw_only=True):
+class GpuFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a GPU is and can: changes with a reset, another driver or another screwdriver."""
 
     uuid: str

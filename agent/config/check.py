@@ -16,7 +16,8 @@ from agent.config.files import unreadable
 from agent.config.merge import Blame, Key
 from agent.config.schema import Config
 from agent.config.terms import Name, Section
-from drivers.registry import DRIVERS
+from drivers.errors import DriverError
+from drivers.registry import BUILT_IN, DRIVERS, check_fault_table
 
 _S = TypeVar("_S", bound=Section)
 
@@ -69,6 +70,14 @@ def _gpus(config: Config, blame: Blame) -> None:
             raise blame.error(("gpu", "expected_ids", at), f"{device_id} stands there twice")
 
 
+def _fault_table(config: Config, blame: Blame) -> None:
+    if config.gpu.fault_table:
+        try:
+            check_fault_table(Path(config.gpu.fault_table))
+        except DriverError as error:
+            raise blame.error(("gpu", "fault_table"), str(error)) from None
+
+
 def _password(config: Config, blame: Blame) -> None:
     mqtt = config.mqtt
     if mqtt.password_file and mqtt.password_credential:
@@ -104,8 +113,8 @@ def _allowed(config: Config, blame: Blame) -> None:
                     ("control", "allow", at, "addresses", position), str(error)
                 ) from None
         for position, driver in enumerate(allow.drivers):
-            if driver not in DRIVERS:
-                problem = f"no driver is called {driver!a}; there are {', '.join(sorted(DRIVERS))}"
+            if driver not in (names := {*DRIVERS, *BUILT_IN}):
+                problem = f"no driver is called {driver!a}; there are {', '.join(sorted(names))}"
                 raise blame.error(("control", "allow", at, "drivers", position), problem)
 
 
@@ -165,6 +174,7 @@ _RULES: tuple[Callable[[Config, Blame], None], ...] = (
     _credential,
     _key_pair,
     _files,
+    _fault_table,
     _ranges,
     _allowed,
 )

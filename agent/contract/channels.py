@@ -63,7 +63,7 @@ def _numbered(topic: str) -> str:
     return f"{topic.removesuffix('0')}-page-"
 
 
-_READINGS = ("minerReading", "hostReading")
+_READINGS = ("minerReading", "hostReading", "gpuReading")
 _BATCHES = ("jsonBatch", "compactFrame")
 _LATE = "The same, of readings that could not be sent within seconds of being taken."
 _COMMANDS = ("signedCommand", "unsignedCommand")

@@ -150,7 +150,8 @@ def _messages() -> dict[str, Part]:
 
 
 _PLAIN = (
-    *("nodeStatus", "inventoryManifest", "inventoryPage", "minerReading", "hostReading"),
+    *("nodeStatus", "inventoryManifest", "inventoryPage"),
+    *("minerReading", "hostReading", "gpuReading"),
     *("event", "summary", "alarm", "mark", "commandState"),
 )
 """Messages that go by the name of their schema."""

@@ -15,19 +15,21 @@ from agent.telemetry.frame import Frame
 from agent.telemetry.lean import shape_of
 from agent.telemetry.messages import Head, InventoryManifest, InventoryPage, NodeStatus, Summary
 from drivers.model import HostReading, MinerReading, Reading
+from drivers.model_gpu import GpuReading, MigInstance
 
 NAMES: dict[type, str] = {
     Frame: "CompactFrame",
     marks.Mark: "Mark",
     remote.State: "Lifecycle",
     Params: "NoParams",
+    MigInstance: "MigInstanceFacts",
 }
 """Where the class is called otherwise, or two have one name."""
 SENT: tuple[type, ...] = (
     *(NodeStatus, InventoryManifest, InventoryPage, Summary, Frame, Event),
     *(remote.CommandState, remote.ResultPage, remote.Alarm),
 )
-READINGS: tuple[type[Reading], ...] = (MinerReading, HostReading)
+READINGS: tuple[type[Reading], ...] = (MinerReading, HostReading, GpuReading)
 VERB_PARAMS: dict[str, type[Params]] = {
     **{name: verb.params for name, verb in VERBS.items()},
     READ_NOW: Params,

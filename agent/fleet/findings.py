@@ -8,6 +8,8 @@ from collections.abc import Callable
 log = logging.getLogger("stoker.findings")
 
 FACTORY_PASSWORD = "factory_password"  # noqa: S105  the name of a finding
+GPU_MISSING = "gpu_missing"
+GPU_UNSERVED = "gpu_unserved"
 
 
 class Findings:
@@ -17,6 +19,7 @@ class Findings:
         self._stands = stands
         """Whether a device stands at an address: one that has left is not counted."""
         self._addresses: dict[str, set[str]] = {FACTORY_PASSWORD: set()}
+        self._counts = {GPU_MISSING: 0, GPU_UNSERVED: 0}
 
     def login(self, address: str, *, factory: bool) -> None:
         """Note which password opened a device: the factory's, or its owner's."""
@@ -31,6 +34,11 @@ class Findings:
                 )
             found.add(address)
 
+    def set(self, name: str, count: int) -> None:
+        """Note how many devices a finding concerns that is counted elsewhere."""
+        self._counts[name] = count
+
     def counts(self) -> dict[str, int]:
         """How many devices each finding concerns."""
-        return {name: sum(map(self._stands, found)) for name, found in self._addresses.items()}
+        shared = {name: sum(map(self._stands, found)) for name, found in self._addresses.items()}
+        return {**shared, **self._counts}

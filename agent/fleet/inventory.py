@@ -157,6 +157,16 @@ class Inventory:
         self._by_id[device.id] = device
         return device
 
+    def forget(self, device_id: str) -> Device | None:
+        """Know a device no more, wherever it stands; gives it where it stood somewhere."""
+        device = self._by_id.pop(device_id, None)
+        if device is not None:
+            self._by_address.pop(device.address, None)
+        known = self._known.pop(device_id, None)
+        if known is not None and self._known_at.get(known.address) == device_id:
+            del self._known_at[known.address]
+        return device
+
     def settle(self, finding: Finding, now: float) -> Settled:
         """Enter what was found at an address (`now`: seconds since the epoch)."""
         address = finding.endpoint.address
@@ -242,8 +252,7 @@ class Inventory:
             text = f"moved from {known.address} to {address}"
             events.append(_event("device.moved", now, finding, text, former_address=known.address))
         if not events and not known:
-            words = " ".join(filter(None, (identity.make, identity.model))) or "unknown make"
-            events.append(_event("device.found", now, finding, f"{words} at {address}"))
+            events.append(_event("device.found", now, finding, f"{_kind(identity)} at {address}"))
         return events
 
     def _displace(self, finding: Finding, here: Device | None) -> list[Device]:
@@ -265,6 +274,11 @@ class Inventory:
             del self._known_at[before.address]
         self._known[device_id] = known
         self._known_at[known.address] = device_id
+
+
+def _kind(identity: Identity) -> str:
+    make, model = identity.make or "", identity.model or ""
+    return (model if model.startswith(make) else f"{make} {model}").strip() or "unknown make"
 
 
 def _event(name: str, now: float, finding: Finding, message: str, **details: Any) -> Event:

@@ -26,6 +26,7 @@ from drivers.api import Clock
 from drivers.capabilities import Refreshes
 from drivers.errors import DriverError, DriverFault, IdentityMismatch, NoResources
 from drivers.model import Identity, Kind, MinerReading, Reading, Sample, State
+from drivers.model_gpu import GpuReading
 
 log = logging.getLogger("stoker.poller")
 
@@ -33,6 +34,8 @@ TICK_S = 0.01
 """Deadlines are looked at this often: the devices of one tick start together."""
 PROVISIONAL_CONFIRM_S = 300.0
 """Who has not shown who it is is asked again this often, if confirmations are rarer."""
+
+_SHAPES: dict[Kind, type[Reading]] = {Kind.ASIC: MinerReading, Kind.GPU: GpuReading}
 
 Doubted = Callable[[Device, Due[str] | None, Sample, str], None]
 Observer = Callable[[Device, Reading, float], None]
@@ -62,7 +65,7 @@ class Poller:
         precedence: Precedence,
     ) -> None:
         self._settings = settings
-        self._inventory = inventory
+        self._inventory = self.inventory = inventory
         self._clock = clock
         self._rng = rng
         self._sink = sink
@@ -73,6 +76,8 @@ class Poller:
         )
         self.observe: Observer = lambda _device, _reading, _at: None
         """Told of every reading whose device is certain; must not raise."""
+        self.amend: Callable[[Device, Reading], Reading] = lambda _device, reading: reading
+        """Adds to such a reading what its device does not show; must not raise."""
         self.stats = PollStats()
         self.total = PollStats()
 
@@ -109,6 +114,7 @@ class Poller:
         reading = sample.reading
         if reading.device_id != device.id:
             reading = msgspec.structs.replace(reading, device_id=device.id)
+        reading = self.amend(device, reading)
         device.last, device.counters = reading, sample.fingerprint.counters
         was = device.health.state
         if device.health.answered() and was is Health.OFFLINE:
@@ -132,15 +138,15 @@ class Poller:
             async with device.turn:
                 sample = await device.driver.read()
         except (DriverError, Preempted) as error:
-            self._count(f"look_{type(error).__name__}")
+            self.count(f"look_{type(error).__name__}")
             return
         except Exception:
             log.exception("reading failed unexpectedly", extra={"device": device.id})
-            self._count("look_DriverFault")
+            self.count("look_DriverFault")
             return
         if self._inventory.at(device.address) is not device:
             return
-        self._count("look")
+        self.count("look")
         reason = self._doubt(device, sample)
         if reason is not None:
             self._doubted(device, None, sample, reason)
@@ -191,7 +197,7 @@ class Poller:
             self._schedule.remove(due.key)
             return
         if device.turn.acted_on:  # a worker that waits for it would be missed elsewhere
-            self._count("acted_on")
+            self.count("acted_on")
             self._schedule.again(due, self._clock.monotonic())
             return
         self._note_lateness(device, self._clock.monotonic() - due.at)
@@ -200,7 +206,7 @@ class Poller:
                 sample = await device.driver.read()
             self._read(device, due, sample)
         except Preempted:
-            self._count("preempted")
+            self.count("preempted")
             self._schedule.again(due, self._clock.monotonic())
         except DriverError as error:
             self._failed(device, due, error)
@@ -214,15 +220,16 @@ class Poller:
             self.stats.lateness.add(late_s)
             self.total.lateness.add(late_s)
 
-    def _count(self, outcome: str) -> None:
+    def count(self, outcome: str) -> None:
+        """Count how a reading ended."""
         self.stats.outcomes[outcome] += 1
         self.total.outcomes[outcome] += 1
 
     def _read(self, device: Device, due: Due[str], sample: Sample) -> None:
         if self._inventory.at(due.key) is not device:
-            self._count("displaced")  # it moved while it was asked; the next poll knows more
+            self.count("displaced")  # it moved while it was asked; the next poll knows more
             return
-        self._count("ok")
+        self.count("ok")
         reason = self._doubt(device, sample)
         if reason is not None:
             self._doubted(device, due, sample, reason)
@@ -231,6 +238,8 @@ class Poller:
         self._schedule.again(due, self._clock.monotonic())
 
     def _doubt(self, device: Device, sample: Sample) -> str | None:
+        if device.identity.kind is Kind.GPU:
+            return None  # it is asked for by what identifies it
         baseline = device.baseline
         if baseline is None or device.last is None:
             return "nothing to compare with"
@@ -246,7 +255,7 @@ class Poller:
 
     def _failed(self, device: Device, due: Due[str], error: DriverError) -> None:
         now = self._clock.monotonic()
-        self._count(type(error).__name__)
+        self.count(type(error).__name__)
         if isinstance(error, NoResources):  # ours, not the device's
             log.warning("not read: %s", error, extra={"device": device.id})
             self._schedule.again(due, now)
@@ -263,7 +272,7 @@ class Poller:
 
     def tell_unreachable(self, identity: Identity) -> None:
         """Publish that nothing is seen of a device, so that its last values do not stand on."""
-        shape = MinerReading if identity.kind is Kind.ASIC else Reading
+        shape = _SHAPES.get(identity.kind, Reading)
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         self._sink.reading(
             shape(device_id=identity.id, kind=identity.kind, taken_at=now, state=State.UNREACHABLE)

@@ -19,6 +19,7 @@ from agent.telemetry.messages import (
     InventoryPage,
     PageEntry,
 )
+from drivers.api_gpu import HasFacts
 from drivers.capabilities import capabilities
 
 PAGE_DEVICES = 500
@@ -39,6 +40,7 @@ def entry(device: Device) -> Entry:
         slot=place.slot,
         customer=place.customer,
         tags=dict(place.tags),
+        gpu=device.driver.facts if isinstance(device.driver, HasFacts) else None,
     )
 
 

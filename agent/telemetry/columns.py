@@ -6,6 +6,7 @@ a column of its own name, `boards`, with how many there are. Pure.
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Callable
 from datetime import UTC
@@ -60,6 +61,15 @@ DEADBANDS: dict[str, Deadband | None] = {
     "power_limit_w": None,  # what is set is exact
     "power_limit_min_w": None,
     "power_limit_max_w": None,
+    "power_limit_enforced_w": None,
+    "power_limit_default_w": None,
+    "energy_j": None,
+    "memory_used_bytes": Deadband(absolute=16e6, relative=0.005),
+    "memory_free_bytes": Deadband(absolute=16e6, relative=0.005),
+    "memory_bytes": Deadband(absolute=16e6, relative=0.005),
+    "sm_clock_mhz": Deadband(absolute=15.0, relative=0.01),  # it goes in steps of 15
+    "graphics_clock_mhz": Deadband(absolute=15.0, relative=0.01),
+    "video_clock_mhz": Deadband(absolute=15.0, relative=0.01),
     "hashrate_nominal_ths": Deadband(relative=0.001),
     "temp_target_c": None,
     "throttle_percent": None,
@@ -78,6 +88,7 @@ DEADBANDS: dict[str, Deadband | None] = {
     "_m_s": Deadband(absolute=0.2, relative=0.05),
     "_kwh": None,  # counters, and money
     "_mbps": None,
+    "_bytes_s": Deadband(absolute=1e6, relative=0.05),
     "_s": Deadband(absolute=1.0, relative=0.01),
 }
 
@@ -102,11 +113,17 @@ def parts_of(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
 
 
 def _part(hint: Any) -> type[msgspec.Struct] | None:
+    hint = _there(hint)
     inner = get_args(hint)
     listed = get_origin(hint) is tuple and len(inner) == 2 and inner[1] is Ellipsis
     if listed and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
         return inner[0]
     return None
+
+
+def _there(hint: Any) -> Any:
+    """The type of a value that is there, where it may also be None."""
+    return get_args(hint)[0] if types.NoneType in get_args(hint) else hint
 
 
 @cache
@@ -121,12 +138,15 @@ def wholes_of(kind: type[msgspec.Struct]) -> frozenset[str]:
 
 
 @cache
-def shape_of(kind: type[msgspec.Struct]) -> Shape:
-    """The fields of a reading in the order of its JSON."""
+def shape_of(kind: type[msgspec.Struct], unknown: tuple[str, ...] = ()) -> Shape:
+    """The fields of a reading in the order of its JSON.
+
+    `unknown` are lists of parts that are None: they are told as a field that is null.
+    """
     parts, wholes = parts_of(kind), wholes_of(kind)
     shape: Shape = []
     for name in kind.__struct_fields__:
-        if name in parts:
+        if name in parts and name not in unknown:
             shape.append([name, list(parts[name].__struct_fields__)])
         else:
             shape.append([name] if name in wholes else name)
@@ -134,15 +154,18 @@ def shape_of(kind: type[msgspec.Struct]) -> Shape:
 
 
 class Layout:
-    """The columns of all readings of one type with the same numbers of parts.
+    """The columns of all readings of one type with the same numbers of parts, -1 for no list.
 
     Every row has `device_id` and `taken_at`; the column `taken_at` is for times that are not UTC.
     """
 
     def __init__(self, kind: type[msgspec.Struct], counts: tuple[int, ...]) -> None:
         self.kind = kind
-        self.shape = shape_of(kind)
         self.counts = dict(zip(parts_of(kind), counts, strict=True))
+        unknown = tuple(name for name, count in self.counts.items() if count < 0)
+        self.form = (kind, unknown)
+        """What its shape follows from."""
+        self.shape = shape_of(*self.form)
         scalars = [
             name
             for name in kind.__struct_fields__
@@ -172,7 +195,7 @@ class Layout:
         at = reading.taken_at
         values = [None if at.tzinfo is UTC else msgspec.to_builtins(at), *self._scalars(reading)]
         for parts in self._lists(reading):
-            for part in parts:
+            for part in parts or ():
                 values += _astuple(part)
         return values
 
@@ -207,7 +230,7 @@ class Layouts:
         lists = self._lists.get(kind)
         if lists is None:
             lists = self._lists[kind] = _getter(list(parts_of(kind)))
-        counts = tuple(map(len, lists(reading)))
+        counts = tuple([-1 if parts is None else len(parts) for parts in lists(reading)])
         layout = self._found.get((kind, counts))
         if layout is None:
             if max(counts, default=0) > PARTS_LIMIT:

@@ -24,6 +24,8 @@ START_SLACK_S = 1.99
 """The deadband of a start, less what the rounding of `taken_at` and uptime may add."""
 START_LIMIT_S = 1e11
 _encoder = msgspec.msgpack.Encoder()
+Form = tuple[type[msgspec.Struct], tuple[str, ...]]
+"""A type of readings, and which of its lists are not there."""
 
 
 class _Device:
@@ -67,7 +69,7 @@ class ChainEncoder:
         self._chain = seq
         self._no = 0
         self._devices: dict[str, _Device] = {}
-        self._shapes: dict[type, int] = {}
+        self._shapes: dict[Form, int] = {}
         self._columns: dict[str, int] = {}
         self._numbers: dict[Layout, list[int]] = {}
 
@@ -124,9 +126,9 @@ class ChainEncoder:
         device.state = layout.blank.copy()
         device.kinds = ()
         rows.keys.append(rows.cells.row)
-        rows.kinds.append(self._shapes.setdefault(layout.kind, len(self._shapes)))
+        rows.kinds.append(self._shapes.setdefault(layout.form, len(self._shapes)))
         for name, count in layout.counts.items():
-            if count:
+            if count > 0:
                 rows.cells.put(name, count)
 
     def _differing(self, device: _Device, values: list[Any]) -> Iterable[int]:
@@ -156,7 +158,7 @@ class ChainEncoder:
             ids=(rows.known_devices, list(self._devices)[rows.known_devices :]),
             shapes=(
                 rows.known_shapes,
-                [shape_of(kind) for kind in list(self._shapes)[rows.known_shapes :]],
+                [shape_of(*form) for form in list(self._shapes)[rows.known_shapes :]],
             ),
             **rows.cells.members(),
         )

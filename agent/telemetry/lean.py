@@ -8,6 +8,7 @@ would be nulls (docs/measurements.md).
 
 from __future__ import annotations
 
+import types
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
@@ -16,12 +17,17 @@ import msgspec
 from agent.telemetry.messages import Head
 from drivers import model
 from drivers.model import Reading, State
+from drivers.model_gpu import GpuReading
 
 _json = msgspec.json.Encoder()
 _HEAD: list[Any] = [(field.name, field.type) for field in msgspec.structs.fields(Head)]
 _ELSEWHERE = frozenset({"serial", "chips_expected"})
 """What does not change of a board; the inventory tells it."""
-_SHAPES: dict[str, type[Reading]] = {"asic": model.MinerReading, "host": model.HostReading}
+_SHAPES: dict[str, type[Reading]] = {
+    "asic": model.MinerReading,
+    "gpu": GpuReading,
+    "host": model.HostReading,
+}
 """By kind, those that have fields of their own."""
 
 
@@ -77,6 +83,8 @@ def _fields(kind: type[msgspec.Struct], without: set[str] | frozenset[str]) -> l
 def _leaner(kind: Any) -> Any:
     """Tuples of parts become tuples of lean parts."""
     inner = get_args(kind)
+    if types.NoneType in inner:
+        return _leaner(inner[0]) | None
     if inner and isinstance(inner[0], type) and issubclass(inner[0], msgspec.Struct):
         return tuple[_part(inner[0]), ...]  # type: ignore[misc]
     return kind

@@ -18,6 +18,7 @@ from agent.fleet.rollup import Totals
 from agent.telemetry.uplink import Uplink
 from drivers.actions import Latency
 from drivers.model import Identity
+from drivers.model_gpu import GpuFacts
 
 BootId = Annotated[str, Meta(extra_json_schema={"pattern": "^[0-9a-f]{12}$"})]
 Seq = Annotated[int, Meta(extra_json_schema={"minimum": 1})]
@@ -96,6 +97,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it can be made to do, by the name of the action, and how soon each shows."""
     boards: tuple[BoardEntry, ...] = ()
     """Its boards, in the order of its readings."""
+    gpu: GpuFacts | None = None
+    """Of a GPU: what it is and can."""
     asset_id: str | None = None
     """This and the next five: from the locations file."""
     building: str | None = None
@@ -158,9 +161,9 @@ class Polls(msgspec.Struct, frozen=True, kw_only=True):
     """Polls since the summary before."""
 
     outcomes: dict[str, Count]
-    """Polls by how they ended: `ok`, `displaced`, `preempted` or `acted_on` (an order came first),
-    or the name of a driver's error such as `DeviceTimeout`. Readings for the proof of orders are
-    counted apart: `look`, or `look_` and an error."""
+    """Polls, and readings of GPUs, by how they ended: `ok`, `displaced`, `preempted` or `acted_on`
+    (an order came first), or the name of a driver's error such as `DeviceTimeout`. Readings for the
+    proof of orders are counted apart: `look`, or `look_` and an error."""
     lateness: Lateness
 
 
@@ -233,6 +236,10 @@ class FindingCounts(msgspec.Struct, frozen=True, kw_only=True):
 
     factory_password: Count
     """Devices that opened with their maker's factory password when last asked."""
+    gpu_missing: Count
+    """GPUs of this host that were there, or are expected, and are not there."""
+    gpu_unserved: Count
+    """GPUs of this host that nobody reads, since the service that does so does not."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ class Front:
     def __init__(self, settings: GpuSettings, clock: Clock, told: Told, mark: Mark) -> None:
         self._clock = clock
         self._told = told
+        self._socket = settings.socket
         self._table = load_table(settings.fault_table)
         self._merge = XidMerge(self._table)
         self._log = KernelLog()
@@ -95,17 +96,19 @@ class Front:
         """What an error says of the GPU that was to be read."""
         cause = cause_of(error)
         if isinstance(error, Unreachable):
-            return Verdict(State.UNREACHABLE, Fault("service", str(error)), everywhere=True)
+            absent = not self._socket.exists()
+            return Verdict(State.UNREACHABLE, Fault("service", str(error)), True, absent)
         state = State.FAULT if cause in _BROKEN else State.UNREACHABLE
-        return Verdict(state, Fault(_CODES.get(cause, cause), str(error)), cause in _EVERYWHERE)
+        fault = Fault(_CODES.get(cause, cause.value), str(error))
+        return Verdict(state, fault, cause in _EVERYWHERE, cause is Cause.NOT_LOADED)
 
     # --- what happens ------------------------------------------------------------------------
 
-    def report(self, line: str, at: float) -> None:
-        """Take in a line of the kernel's log."""
+    def report(self, line: str, at: float) -> bool:
+        """Take in a line of the kernel's log; true where it says something of a GPU."""
         said = self._log.read(line)
         if said is None:
-            return
+            return False
         place = said.pci_address
         if self._is_new(Source.KERNEL_LOG, place, said.xid, at, plain=said.plain):
             who = " ".join(str(each) for each in (said.pid, said.process) if each is not None)
@@ -120,6 +123,7 @@ class Front:
                 gpu_instance=said.gpu_instance,
             )
             self._tell_fault(said.xid, heard)
+        return True
 
     def _heard(self, event: Event) -> None:
         place = pci_address(event.pci_address) if event.pci_address else None

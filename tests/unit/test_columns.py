@@ -18,8 +18,9 @@ from agent.telemetry.columns import (
     shape_of,
     sound,
 )
-from drivers.model import Board, HostReading, MinerReading, Pool, Reading
-from tests.unit.test_compact import miner
+from drivers.model import Board, Fan, HostReading, Kind, MinerReading, Pool, Reading, State
+from drivers.model_gpu import GpuReading, NvLink
+from tests.unit.test_compact import AT, miner
 
 EXACT = frozenset({"index"})
 
@@ -37,7 +38,7 @@ def kinds(root: type[Reading] = Reading) -> list[type[Reading]]:
     return [kind for each in root.__subclasses__() for kind in (each, *kinds(each))]
 
 
-@pytest.mark.parametrize("kind", [k for k in kinds() if k.__module__ == "drivers.model"])
+@pytest.mark.parametrize("kind", [k for k in kinds() if k.__module__.startswith("drivers.model")])
 def test_every_measured_field_has_a_row_or_a_rule(kind: type[Reading]) -> None:
     without = [
         name
@@ -70,10 +71,31 @@ def test_columns_are_those_of_the_struct() -> None:
 
 
 def test_a_shape_is_the_order_of_the_json() -> None:
-    for kind in (MinerReading, HostReading):
+    for kind in (MinerReading, HostReading, GpuReading):
         names = [field[0] if isinstance(field, list) else field for field in shape_of(kind)]
         assert names == list(kind.__struct_fields__)
         assert all([name] in shape_of(kind) for name in WHOLE)
+
+
+def gpu(**fields: Any) -> GpuReading:
+    return GpuReading(
+        **{"device_id": "gpu-a", "kind": Kind.GPU, "taken_at": AT, "state": State.OK} | fields
+    )
+
+
+def test_a_list_that_is_not_there_is_not_an_empty_one() -> None:
+    layouts = Layouts()
+    none, empty, one = (layouts.of(gpu(fans=fans)) for fans in (None, (), (Fan(0),)))
+    assert "fans" in none.shape
+    assert ["fans", list(Fan.__struct_fields__)] in empty.shape
+    assert empty.shape == one.shape
+    assert len(one.names) == len(none.names) + len(Fan.__struct_fields__)
+
+
+def test_parts_that_may_be_missing_have_columns_of_their_own() -> None:
+    layout = Layouts().of(gpu(nvlinks=(NvLink(index=0), NvLink(index=1))))
+    assert "nvlinks.1.crc_errors" in layout.names
+    assert len(layout.values(gpu(nvlinks=(NvLink(index=0), NvLink(index=1))))) == len(layout.names)
 
 
 def test_layouts_are_shared() -> None:

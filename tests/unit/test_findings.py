@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from agent.fleet.findings import FACTORY_PASSWORD, Findings
+from agent.fleet.findings import FACTORY_PASSWORD, GPU_MISSING, GPU_UNSERVED, Findings
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 
@@ -16,12 +16,15 @@ def findings() -> Findings:
     return Findings()
 
 
+OTHERS = {GPU_MISSING: 0, GPU_UNSERVED: 0}
+
+
 def count(findings: Findings) -> int:
     return findings.counts()[FACTORY_PASSWORD]
 
 
 def test_where_nothing_was_found_it_is_said_that_it_is_none(findings) -> None:
-    assert findings.counts() == {FACTORY_PASSWORD: 0}
+    assert findings.counts() == {FACTORY_PASSWORD: 0, **OTHERS}
 
 
 @pytest.mark.parametrize(
@@ -62,4 +65,9 @@ def test_when_it_comes_back_after_it_was_put_right_it_is_told_again(findings, ca
 def test_what_was_counted_does_not_change_what_was_given_out(findings) -> None:
     before = findings.counts()
     findings.login(A, factory=True)
-    assert before == {FACTORY_PASSWORD: 0}
+    assert before == {FACTORY_PASSWORD: 0, **OTHERS}
+
+
+def test_what_is_counted_elsewhere_stands_beside_it(findings) -> None:
+    findings.set(GPU_MISSING, 2)
+    assert findings.counts() == {FACTORY_PASSWORD: 0, GPU_MISSING: 2, GPU_UNSERVED: 0}

@@ -8,6 +8,7 @@ import pytest
 
 from agent.fleet.rollup import Rollup
 from drivers.model import HostReading, Kind, MinerReading, PowerSource, State
+from drivers.model_gpu import GpuReading
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -78,3 +79,39 @@ def test_what_is_no_miner_has_neither_hashrate_nor_watts(rollup):
     rollup.replace(HostReading(device_id="h", kind=Kind.HOST, taken_at=WHEN, state=State.OK))
     totals = rollup.totals()
     assert (totals.devices, totals.hashrate_ths, totals.without_power) == (1, 0.0, 1)
+
+
+def gpu(device_id: str, state: State = State.OK, **values: object) -> GpuReading:
+    return GpuReading(device_id=device_id, kind=Kind.GPU, taken_at=WHEN, state=state, **values)
+
+
+def test_gpus_are_in_the_sums_and_stand_apart_as_well(rollup):
+    rollup.replace(reading("m", power_w=3000.0, power_source=PowerSource.METERED))
+    rollup.replace(
+        gpu(
+            "a",
+            power_w=350.5,
+            power_source=PowerSource.REPORTED,
+            utilisation_percent=100,
+            memory_total_bytes=80,
+            memory_used_bytes=60,
+        )
+    )
+    rollup.replace(gpu("b", State.FAULT))
+    rollup.replace(gpu("c", utilisation_percent=51, memory_total_bytes=80, memory_used_bytes=0))
+    totals = rollup.totals()
+    assert (totals.devices, totals.power_reported_w, totals.without_power) == (4, 350.5, 2)
+    assert totals.by_state == {"fault": 1, "mining": 1, "ok": 2}
+    found = totals.gpus
+    assert (found.devices, found.power_reported_w, found.power_metered_w) == (3, 350.5, 0.0)
+    assert (found.utilisation_percent, found.with_utilisation) == (75.5, 2)
+    assert (found.memory_total_bytes, found.memory_used_bytes) == (160, 60)
+    assert (found.without_power, found.by_state) == (2, {"fault": 1, "ok": 2})
+
+
+def test_a_gpu_that_is_removed_counts_no_more(rollup):
+    rollup.replace(gpu("a", power_w=350.0, power_source=PowerSource.REPORTED))
+    rollup.remove("a")
+    totals = rollup.totals()
+    assert (totals.gpus.devices, totals.gpus.utilisation_percent) == (0, None)
+    assert (totals.devices, totals.power_reported_w) == (0, 0.0)
