@@ -94,11 +94,6 @@ class Reporter:
                 page.show_part(self._clock.monotonic())
             self.tell(command)
 
-    def forget(self, command_id: str) -> None:
-        """Clear what stands of a command, where the broker does not do so itself."""
-        self._outbox.state(self._topics.command_state(command_id), b"")
-        self._pump()
-
     # --- results ----------------------------------------------------------------------------
 
     def result(self, command: Command, result: DeviceResult) -> None:
