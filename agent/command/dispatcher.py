@@ -313,7 +313,7 @@ def _result(
         address=device.address,
         verdict=verdict,
         words=words,
-        before=evidence(before if before is not None else device.last, verb),
-        after=evidence(after, verb),
+        before=evidence(before if before is not None else device.last, verb.aspect),
+        after=evidence(after, verb.aspect),
         **more,
     )

@@ -102,7 +102,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Of GPUs alone; absent elsewhere."""
 
 
-def evidence(reading: Reading | None, verb: Verb) -> Evidence | None:
+def evidence(reading: Reading | None, aspect: str | None = None) -> Evidence | None:
     """The evidence in a reading; pools, without their passwords, only where pools are set."""
     if reading is None:
         return None
@@ -118,7 +118,7 @@ def evidence(reading: Reading | None, verb: Verb) -> Evidence | None:
         power_source=reading.power_source,
         power_limit_w=reading.power_limit_w,
         mode=reading.preset or reading.mode,
-        pools=reading.pool_targets if verb.aspect == "pools" else None,
+        pools=reading.pool_targets if aspect == "pools" else None,
     )
 
 

@@ -100,5 +100,5 @@ def _result(device: Device, verb: Verb, verdict: Verdict, words: str) -> Result:
         address=device.address,
         verdict=verdict,
         words=words,
-        after=evidence(device.last, verb),
+        after=evidence(device.last, verb.aspect),
     )

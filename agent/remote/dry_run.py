@@ -15,7 +15,7 @@ from agent.remote.reasons import Reason
 def foretold(control: Control, order: Order, device: Device) -> DeviceResult:
     """What would become of an order at a device, by its last reading."""
     objection = control.objection(device, order)
-    before = evidence(device.last, order.verb)
+    before = evidence(device.last, order.verb.aspect)
     if objection is not None:
         return DeviceResult(
             device_id=device.id,

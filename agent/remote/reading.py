@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from agent.command.effects import Verdict
-from agent.command.orders import Evidence
+from agent.command.orders import evidence
 from agent.fleet.inventory import Device
 from agent.fleet.poller import Poller
 from agent.remote.command import Command
 from agent.remote.gate import CommandGate
 from agent.remote.messages import DeviceResult
 from agent.remote.runner import unsent
-from drivers.model import MinerReading, Reading
+from drivers.model import Reading
 
 AT_ONCE = 64
 
@@ -57,19 +57,5 @@ def _seen(device: Device, before: Reading | None) -> DeviceResult:
         address=device.address,
         verdict=Verdict.VERIFIED,
         words="read",
-        after=_evidence(reading),
-    )
-
-
-def _evidence(reading: Reading) -> Evidence:
-    if not isinstance(reading, MinerReading):
-        return Evidence(at=reading.taken_at, state=reading.state)
-    return Evidence(
-        at=reading.taken_at,
-        state=reading.state,
-        hashrate_ths=reading.hashrate_ths,
-        power_w=reading.power_w,
-        power_source=reading.power_source,
-        power_limit_w=reading.power_limit_w,
-        mode=reading.preset or reading.mode,
+        after=evidence(reading),
     )

@@ -73,6 +73,7 @@ def test_an_ed25519_key_is_taken(tmp_path: Path, form: PrivateFormat, mode: int)
         (pem(OURS)[:-40], "expected a private key as PEM"),
         (pem(OURS, form=PrivateFormat.OpenSSH)[:-40], "expected a private key as PEM"),
     ],
+    ids=("rsa", "ed448", "ec", "locked", "pem", "openssh", "empty", "bytes", "cut", "cut-openssh"),
 )
 def test_any_other_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     assert said in complaint(written(tmp_path, content))
