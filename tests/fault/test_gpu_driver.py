@@ -88,6 +88,21 @@ async def test_a_gpu_off_the_bus_is_lost_and_not_a_shorter_list(
     assert (len(statement.expected), statement.lost) == (4, (running.uuids[2],))
 
 
+async def test_a_gpu_that_is_not_listed_any_more_is_lost(
+    running: Service, client: GpuClient, heard: Heard
+) -> None:
+    running.fake[2].vanish()  # without an XID
+    await client.release()
+    await client.resume()
+    found = await client.inventory()
+    (lost,) = heard.of(EventKind.GPU_LOST)
+    assert lost.uuid == running.uuids[2]
+    assert "lists none" in lost.message
+    assert [gpu.uuid for gpu in found.gpus] == running.uuids
+    assert causes(await client.scan(FAST)) == [None, None, Cause.LOST, None]
+    assert not heard.of(EventKind.XID)
+
+
 async def test_a_lost_gpu_is_told_once(running: Service, client: GpuClient, heard: Heard) -> None:
     running.fake[2].fall_off()
     for _ in range(5):

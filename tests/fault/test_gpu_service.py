@@ -20,6 +20,7 @@ from drivers.gpu.client import GpuClient
 from drivers.gpu.errors import InUse, NotAllowed, Released
 from drivers.gpu.wants import FanDuty, MigLayout, MigMode, Persistence, PowerLimit
 from drivers.sim.nvml.control import FakeGpus
+from drivers.sim.nvml.gpu import RECOVERY
 from tests.gpu import FAST, Heard, Service, connected, fake_gpus, service
 
 
@@ -88,6 +89,16 @@ async def test_what_the_driver_wants_done_is_asked_when_it_changes(
     running.fake[2].recommend(0)
     _, over = await heard.until(EventKind.RECOVERY_ACTION, 2)
     assert over.recovery_action == "none"
+
+
+async def test_an_event_of_its_own_is_enough_to_ask(
+    running: Service, client: GpuClient, heard: Heard
+) -> None:
+    running.fake[2].raw.recovery_action = 4
+    running.fake[2].event(RECOVERY, 4)
+    (event,) = await heard.until(EventKind.RECOVERY_ACTION)
+    assert (event.recovery_action, event.uuid) == ("drain_and_reset", running.uuids[2])
+    assert not heard.of(EventKind.XID)
 
 
 async def test_a_driver_that_does_not_say_what_it_wants(tmp_path: Path) -> None:
@@ -200,6 +211,7 @@ async def test_fans_are_given_back_when_the_child_ends_and_when_it_is_killed(
     ):
         async with connected(running.path) as client:
             await client.inventory()
+            await client.set(running.uuids[0], Persistence(True))  # else the driver forgets it
             done = await client.set(running.uuids[0], FanDuty(80.0))
             assert done.after["fans"][0]["duty_percent"] == 80.0
             assert fake[0].raw.fan_manual

@@ -348,6 +348,9 @@ def test_limits_of_a_gpu_that_has_none(tmp_path: Path, cell: Cell) -> None:
             put(large, LockedClocks(1200, None))
         with pytest.raises(Refused, match="lower and a higher"):
             put(large, LockedClocks(1300, 1200))
+        for limit_w in (199.0, 701.0):
+            with pytest.raises(OutOfRange, match="200 to 700 W"):
+                put(large, PowerLimit(limit_w))
         fake[1].round_limits(10.0)
         _, after, words = put(large, PowerLimit(333.0))
         assert after["power_limit_w"] == 330.0
