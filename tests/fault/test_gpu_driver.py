@@ -332,13 +332,18 @@ async def test_events_are_heard_after_a_child_was_killed_though_nobody_asks(
     assert xid.xid == 94
 
 
-async def test_a_crash_in_a_call_does_not_take_the_others_along(
-    running: Service, client: GpuClient
+async def test_a_gpu_on_which_the_child_crashes_is_left_alone_for_a_while(
+    tmp_path: Path, fake: FakeGpus
 ) -> None:
-    with running.fake.slow(0.25, "nvmlDeviceGetClockInfo", 1) as fault:
-        scan = asyncio.create_task(client.scan(FAST))
-        assert await asyncio.to_thread(fault.wait, 5.0)
-        os.kill(running.children()[0].pid, signal.SIGSEGV)
-        found = causes(await scan)
-    assert found[1] is Cause.RESTARTING
-    await healthy(client)
+    with service(tmp_path, fake, bounds={"shun_first_s": 1.5}) as running:
+        async with connected(running.path) as client:
+            await client.inventory()
+            with running.fake.slow(0.25, "nvmlDeviceGetClockInfo", 1) as fault:
+                scan = asyncio.create_task(client.scan(FAST))
+                assert await asyncio.to_thread(fault.wait, 5.0)
+                os.kill(running.children()[0].pid, signal.SIGSEGV)
+                assert causes(await scan)[1] is Cause.RESTARTING
+            async with asyncio.timeout(5):
+                while causes(await client.scan(FAST)) != [None, Cause.RESTARTING, None, None]:
+                    await asyncio.sleep(0.02)
+            await healthy(client)

@@ -133,6 +133,9 @@ async def test_a_child_that_can_die_is_asked_first_and_killed_last(
         assert "it is killed" in killed.message
         await heard.until(EventKind.FREED)
         assert (await client.status()).stuck == ()
+        began = time.monotonic()  # it would hang again: the GPU is left alone for a while
+        assert causes(await client.scan(FAST, (running.uuids[1],))) == [Cause.HUNG]
+        assert time.monotonic() - began < QUICK["shun_first_s"] / 2
 
 
 async def test_a_call_that_comes_back_in_time_counts(
