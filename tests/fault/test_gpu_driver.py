@@ -56,7 +56,7 @@ async def healthy(client: GpuClient, gpus: int = 4) -> None:
 
 async def test_the_inventory_says_what_each_gpu_is(running: Service, client: GpuClient) -> None:
     found = await client.inventory()
-    assert found.driver.driver_version == "580.65.06"
+    assert found.driver.driver_version == "580.95.05"
     assert [gpu.uuid for gpu in found.gpus] == running.uuids
     facts = found.gpus[0].facts
     assert facts is not None

@@ -220,6 +220,28 @@ def test_the_fast_pace_is_seven_calls(tmp_path: Path, cell: Cell) -> None:
         assert sum(fake.calls(0).values()) - before == 7
 
 
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [("580.95.05", {269, 270, 271}), ("580.65.06", set()), ("570.86.10", set()), ("590.1", {269})],
+)
+def test_numbers_that_meant_something_else_are_not_asked_for(
+    version: str, numbers: set[int], tmp_path: Path, cell: Cell
+) -> None:
+    """251 and 269 stood for throttling and for power smoothing, by turns."""
+    with site(tmp_path, "b200") as (fake, pynvml):
+        real = pynvml.nvmlSystemGetDriverVersion
+        try:
+            pynvml.nvmlSystemGetDriverVersion = lambda: version
+            values, absent = scan(held(pynvml, cell), Tier.MEDIUM)
+        finally:
+            pynvml.nvmlSystemGetDriverVersion = real
+        asked = {number for number in (251, 252, 253, 269, 270, 271) if fake.field_calls(number, 0)}
+    assert asked >= numbers
+    assert bool(asked) == bool(numbers)
+    assert ("throttled_hw_thermal_ns" in values) == bool(numbers)
+    assert numbers or absent["throttled_hw_thermal_ns"] == Cause.OLD_DRIVER
+
+
 # --- MIG -----------------------------------------------------------------------------------------
 
 

@@ -36,8 +36,14 @@ class Field(NamedTuple):
     name: str
     convert: Callable[[Any], Any]
     scope: int = 0
+    since: tuple[int, ...] = ()
+    """The first driver in which the number means this."""
 
 
+# The numbers of the thermal counters were 251 to 253 in drivers 575 to 580.65, and stood for power
+# smoothing before and after; 269 to 271 stood for power smoothing there (the bindings 12.570.86,
+# 12.575.51, 13.580.65 and 13.580.82 differ). A number of the wrong meaning would be believed.
+_RENUMBERED = (580, 82)
 _F, _M = Tier.FAST, Tier.MEDIUM
 FIELDS: tuple[Field, ...] = (
     Field(pynvml.NVML_FI_DEV_POWER_AVERAGE, _F, "power_w", _watts),
@@ -49,11 +55,11 @@ FIELDS: tuple[Field, ...] = (
     Field(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP, _M, "throttled_power_cap_ns", int),
     Field(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SYNC_BOOST, _M, "throttled_sync_boost_ns", int),
     Field(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN, _M,
-          "throttled_sw_thermal_ns", int),
+          "throttled_sw_thermal_ns", int, 0, _RENUMBERED),
     Field(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN, _M,
-          "throttled_hw_thermal_ns", int),
+          "throttled_hw_thermal_ns", int, 0, _RENUMBERED),
     Field(pynvml.NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN, _M,
-          "throttled_power_brake_ns", int),
+          "throttled_power_brake_ns", int, 0, _RENUMBERED),
     Field(pynvml.NVML_FI_DEV_PCIE_REPLAY_COUNTER, _M, "pcie_replays", int),
     Field(pynvml.NVML_FI_DEV_PCIE_COUNT_TX_BYTES, _M, "pcie_tx_bytes", int),
     Field(pynvml.NVML_FI_DEV_PCIE_COUNT_RX_BYTES, _M, "pcie_rx_bytes", int),
@@ -80,14 +86,16 @@ def read_fields(
     gpu: Held, tiers: Iterable[Tier], values: dict[str, Any], why: dict[str, str]
 ) -> None:
     """Put the values that are due into `values`, and the reasons of the others into `why`."""
-    wanted = [
-        field for field in FIELDS if field.tier in tiers and f"#{field.name}" not in gpu.absent
-    ]
-    why.update(
-        (field.name, gpu.absent[f"#{field.name}"])
-        for field in FIELDS
-        if field.tier in tiers and f"#{field.name}" in gpu.absent
-    )
+    wanted = []
+    for field in FIELDS:
+        if field.tier not in tiers:
+            continue
+        if field.since and gpu.driver_version < field.since:
+            why[field.name] = Cause.OLD_DRIVER
+        elif f"#{field.name}" in gpu.absent:
+            why[field.name] = gpu.absent[f"#{field.name}"]
+        else:
+            wanted.append(field)
     if not wanted:
         return
     asked = [(field.number, field.scope) for field in wanted]

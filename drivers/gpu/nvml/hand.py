@@ -78,6 +78,7 @@ class Hand:
     def _enumerate(self, errand: Enumerate) -> Enumerated:
         if errand.renew:
             self._shut()
+            self._nvml.forget_version()
         if not self._open:
             self._nvml.call(DRIVER, "nvmlInit")
             self._open = True

@@ -21,6 +21,11 @@ class Held:
         self.index = index
         self.fresh()
 
+    @property
+    def driver_version(self) -> tuple[int, ...]:
+        """The version of the driver, as numbers."""
+        return self._nvml.driver_version()
+
     def fresh(self) -> None:
         """Forget what was learnt: everything is asked again."""
         self.absent: dict[str, str] = {}

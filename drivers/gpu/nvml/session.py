@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pynvml
@@ -38,6 +39,21 @@ class Nvml:
         self._cell = cell
         self.last = ""
         """The function that was called last."""
+        self._version: tuple[int, ...] | None = None
+
+    def driver_version(self) -> tuple[int, ...]:
+        """The version of the driver as numbers; empty where it cannot be told."""
+        if self._version is None:
+            try:
+                written = self.call(DRIVER, "nvmlSystemGetDriverVersion")
+            except (AccessDenied, DriverFault, Refused):
+                written = ""
+            self._version = parsed_version(written)
+        return self._version
+
+    def forget_version(self) -> None:
+        """Another driver may have come."""
+        self._version = None
 
     def call(self, uuid: str, function: str, *arguments: Any) -> Any:
         """Call a function of `pynvml`; raises a `DriverError`."""
@@ -53,6 +69,11 @@ class Nvml:
             raise NvmlFailed(f"{function}: {error}") from None
         finally:
             self._cell.leave()
+
+
+def parsed_version(written: str) -> tuple[int, ...]:
+    """A driver's version as numbers, for comparing: `580.95.05` is (580, 95, 5)."""
+    return tuple(int(part) for part in re.findall(r"\d+", written)[:3])
 
 
 def translated(code: int, function: str) -> DriverError:
