@@ -31,7 +31,8 @@ from drivers.probe import Finding
 
 log = logging.getLogger("stoker.gpu")
 
-SURVEY_S = 600.0
+SURVEYS_EVERY = 5
+"""Of the slow intervals; one that is missing is looked for in each."""
 AGAIN_FIRST_S, AGAIN_MOST_S = 1.0, 30.0
 RESTART_S = 30.0
 """How long a part rests that failed in a way that nobody foresaw."""
@@ -122,7 +123,7 @@ class Gpus:
             self._wanted.clear()
             try:
                 self._enter(await self._host.survey())
-                again_s, wait_s = AGAIN_FIRST_S, SURVEY_S
+                again_s, wait_s = AGAIN_FIRST_S, self._next_survey_s()
             except DriverError as error:
                 verdict = self._host.verdict(error)
                 if verdict.everywhere:
@@ -133,6 +134,10 @@ class Gpus:
                     await self._wanted.wait()
             except TimeoutError:
                 continue
+
+    def _next_survey_s(self) -> float:
+        complete = self._roll is not None and not self._roll.short_by
+        return self._settings.slow_interval_s * (SURVEYS_EVERY if complete else 1)
 
     async def _listening(self) -> None:
         await self._known.wait()

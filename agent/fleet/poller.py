@@ -174,7 +174,8 @@ class Poller:
         """
         async with device.turn:
             sample = await device.driver.read()
-        return msgspec.structs.replace(sample.reading, device_id=device.id)
+        reading = msgspec.structs.replace(sample.reading, device_id=device.id)
+        return self.amend(device, reading)
 
     def take_stats(self) -> PollStats:
         """The figures since the last call."""
