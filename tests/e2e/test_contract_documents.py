@@ -63,7 +63,7 @@ def test_the_guide_names_every_field(name: str) -> None:
         assert f"`{field}`" in guide, f"{name}.{field} is not explained"
 
 
-NAMED = re.compile(r'"((?:device|action|lock|audit|command|telemetry|spool)\.[a-z]+)"')
+NAMED = re.compile(r'"((?:device|gpu|action|lock|audit|command|telemetry|spool)\.[a-z]+)"')
 """Words of the code that look like events."""
 NO_EVENTS = {*VERBS, *NODE_VERBS, RECOVER.name} - EVENTS.keys()
 
