@@ -123,10 +123,15 @@ def observe(
     sent_shown: bool | None,
     held_shown: bool | None,
     begun: int | None,
+    fresh: bool,
     now: float,
     restores: bool,
 ) -> Seen:
-    """Hold a reading against it. `begun` counts how often the device began anew, as it shows."""
+    """Hold a reading against it. `begun` counts how often the device began anew, as it shows.
+
+    `fresh`: no value of the reading is older than that count. An older one that still fits says
+    nothing of what a device forgot when it began anew.
+    """
     altered = setting.sent is not None and sent_shown is not None
     if altered and sent_shown:
         _hold(setting, begun)
@@ -137,7 +142,7 @@ def observe(
         return Seen(altered=altered)
     if held_shown:
         altered = altered or setting.undone
-        setting.undone, setting.begun = False, begun
+        setting.undone, setting.begun = False, begun if fresh else setting.begun
         return _gathered(setting, now, altered=altered)
     return _undone(setting, begun, now, restores=restores)
 

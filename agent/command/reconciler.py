@@ -158,6 +158,7 @@ class Reconciler:
                 sent_shown=_shown(setting.sent, reading),
                 held_shown=_shown(setting.held, reading),
                 begun=_begun(reading),
+                fresh=isinstance(reading, GpuReading) and not reading.medium_age_s,
                 now=self._clock.now(),
                 restores=self._restores,
             )

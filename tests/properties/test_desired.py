@@ -30,7 +30,13 @@ def run(steps: list[tuple[bool | None, int, float]], *, restores: bool) -> list[
         now += after_s
         begun += begins
         seen = desired.observe(
-            setting, sent_shown=None, held_shown=shown, begun=begun, now=now, restores=restores
+            setting,
+            sent_shown=None,
+            held_shown=shown,
+            begun=begun,
+            fresh=True,
+            now=now,
+            restores=restores,
         )
         found.append((now, seen))
     return found

@@ -25,13 +25,21 @@ class Case:
         self.restores = restores
         self.now = NOW
 
-    def read(self, shown: bool | None, *, begun: int | None = 0, after_s: float = 5.0) -> Seen:
+    def read(
+        self,
+        shown: bool | None,
+        *,
+        begun: int | None = 0,
+        after_s: float = 5.0,
+        fresh: bool = True,
+    ) -> Seen:
         self.now += after_s
         return desired.observe(
             self.setting,
             sent_shown=None,
             held_shown=shown,
             begun=begun,
+            fresh=fresh,
             now=self.now,
             restores=self.restores,
         )
@@ -91,7 +99,7 @@ def test_an_order_that_overtakes_another_replaces_what_was_held() -> None:
 def test_an_order_without_a_verdict_is_settled_by_a_reading(shown, held, sent) -> None:
     setting = Setting(held=wanted("old"), sent=wanted("new"), contested=True)
     seen = desired.observe(
-        setting, sent_shown=shown, held_shown=None, begun=3, now=NOW, restores=True
+        setting, sent_shown=shown, held_shown=None, begun=3, fresh=True, now=NOW, restores=True
     )
     assert (setting.held and setting.held.order) == held
     assert (setting.sent and setting.sent.order) == sent
@@ -169,6 +177,18 @@ def test_a_driver_that_forgets_again_is_no_rival_and_waits_for_its_hour() -> Non
     assert case.read(False, begun=2, after_s=60) == Seen()
     late = case.read(False, begun=2, after_s=HOUR)
     assert late.restore == wanted()
+
+
+def test_a_value_that_is_older_than_the_reload_does_not_hide_it() -> None:
+    case = Case()
+    case.read(True, begun=1, fresh=False)
+    assert told(case.read(False, begun=1)) == (Cause.FORGOTTEN, False, False)
+
+
+def test_a_setting_that_outlived_a_reload_is_not_forgotten_later() -> None:
+    case = Case()
+    case.read(True, begun=1)
+    assert told(case.read(False, begun=1)) == (Cause.CHANGED, False, False)
 
 
 def test_what_was_not_put_back_by_an_order_is_tried_again_after_an_hour() -> None:
