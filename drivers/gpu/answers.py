@@ -19,16 +19,20 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     message: str
     operation: str = ""
     """The driver's function that said so, or does not return."""
+    sent: bool = False
+    """The driver was asked and has not answered: it may still do it, or have done it."""
 
     def error(self) -> DriverError:
         """The same as an exception."""
-        return error_of(self.cause, self.message)
+        error = error_of(self.cause, self.message)
+        error.sent = self.sent
+        return error
 
 
 def problem_of(error: DriverError, operation: str = "") -> Problem:
     """An exception as it goes on the wire."""
     words = getattr(error, "message", None) or str(error)
-    return Problem(cause_of(error), words, operation)
+    return Problem(cause_of(error), words, operation, error.sent)
 
 
 class _Answers(Struct, frozen=True, kw_only=True, tag_field="is", omit_defaults=True):

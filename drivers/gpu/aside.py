@@ -91,7 +91,7 @@ class Aside:
         self._shunned.hold(uuid, words)
         self._tell(EventKind.HUNG, words, uuid=uuid, operation=stuck.operation)
         if unit is not None:
-            unit.fail(DriverHung(words))
+            unit.fail(DriverHung(words), uncertain=True)
         await see_off(worker, self._bounds, lambda state: self._killed(stuck, state))
         self._shunned.rest(uuid, DriverHung(words), time.monotonic())
         self._free(stuck, "ended with its process")

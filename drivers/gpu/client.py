@@ -155,7 +155,9 @@ class GpuClient:
             async with asyncio.timeout(within_s + GRACE_S):
                 message = await answer
         except TimeoutError:
-            raise DeviceTimeout(f"stoker-gpu did not answer within {within_s:.0f} s") from None
+            late = DeviceTimeout(f"stoker-gpu did not answer within {within_s:.0f} s")
+            late.sent = True
+            raise late from None
         finally:
             self._waiting.pop(request.id, None)
         if isinstance(message, Failed):
@@ -184,7 +186,9 @@ class GpuClient:
         writer.close()
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_exception(Unreachable("the connection to stoker-gpu broke"))
+                broken = Unreachable("the connection to stoker-gpu broke")
+                broken.sent = True
+                answer.set_exception(broken)
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         try:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from drivers.errors import DeviceTimeout, DriverError
+from drivers.errors import DriverError
 from drivers.gpu.answers import EventKind
 from drivers.gpu.aside import Answer, Aside, Tell
 from drivers.gpu.bounds import STUCK_MOST, Bounds
@@ -58,8 +58,7 @@ class Keeper:
         self, uuid: str, errand: Callable[[int], Errand], within_s: float, *, urgent: bool = False
     ) -> asyncio.Future[Returned]:
         """Have something asked of one GPU; fails with a `DriverError`, at the latest in time."""
-        late = DeviceTimeout("its turn did not come in time: the driver is slow")
-        unit = Unit(uuid, errand, within_s, late)
+        unit = Unit(uuid, errand, within_s)
         self.queue.put(unit, urgent=urgent)
         return unit.future
 
@@ -223,6 +222,7 @@ class Keeper:
 
     async def _attend(self, worker: Worker, unit: Unit) -> None:
         answer = worker.ask(unit.errand)
+        unit.begun = True
         if await self._stalls(worker, answer):
             self._set_aside(worker, unit, answer)
         else:
@@ -256,7 +256,7 @@ class Keeper:
         try:
             returned = self._returned(worker, unit.uuid, answer)
         except Restarting as error:
-            unit.fail(error)
+            unit.fail(error, uncertain=True)
             return
         if isinstance(returned, NotDone):
             self._not_done(worker, unit, returned)
@@ -270,6 +270,7 @@ class Keeper:
         if cause is Cause.HANDLES_GONE and not unit.repeated:
             # nothing was done: the driver that should have done it is gone
             self._renew = unit.repeated = True
+            unit.begun = False
             self.queue.put_back(unit)
             return
         if cause in _DRIVER_GONE:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from drivers.errors import DriverError
+from drivers.errors import DeviceTimeout, DriverError
 from drivers.gpu.errands import Errand, Returned
 
 DRIVER = ""
@@ -16,18 +16,24 @@ DRIVER = ""
 class Unit:
     """What is asked of one GPU. Its future always ends by the deadline."""
 
-    def __init__(
-        self, uuid: str, errand: Callable[[int], Errand], within_s: float, late: DriverError
-    ) -> None:
-        """Needs a running event loop; `late` is what it fails with at its deadline."""
+    def __init__(self, uuid: str, errand: Callable[[int], Errand], within_s: float) -> None:
+        """Needs a running event loop."""
         loop = asyncio.get_running_loop()
         self.uuid = uuid
         self.errand = errand
+        self.begun = False
+        """Whether the driver is asked it now, or was."""
         self.repeated = False
         """Whether it was already asked once, of a driver that has been reloaded since."""
         self.future: asyncio.Future[Returned] = loop.create_future()
-        self._timer = loop.call_later(within_s, self.fail, late)
+        self._timer = loop.call_later(within_s, self._late)
         self.future.add_done_callback(self._end)
+
+    def _late(self) -> None:
+        if self.begun:
+            self.fail(DeviceTimeout("the driver has not answered in time"), uncertain=True)
+        else:
+            self.fail(DeviceTimeout("its turn did not come in time: the driver is slow"))
 
     def _end(self, future: asyncio.Future[Returned]) -> None:
         self._timer.cancel()
@@ -44,9 +50,10 @@ class Unit:
         if not self.future.done():
             self.future.set_result(returned)
 
-    def fail(self, error: DriverError) -> None:
-        """Its failure."""
+    def fail(self, error: DriverError, *, uncertain: bool = False) -> None:
+        """Its failure; `uncertain` where the driver was asked and may do it all the same."""
         if not self.future.done():
+            error.sent = uncertain
             self.future.set_exception(error)
 
 

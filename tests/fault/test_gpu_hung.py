@@ -77,6 +77,32 @@ async def test_after_that_it_costs_nothing(kind: Kind, running: Service, client:
             await client.set(running.uuids[1], PowerLimit(400.0))
 
 
+async def test_an_order_that_hangs_may_be_carried_out_and_later_ones_are_not(
+    running: Service, client: GpuClient
+) -> None:
+    with running.fake.hang("nvmlDeviceSetPowerManagementLimit", 1):
+        with pytest.raises(DriverHung) as first:
+            await client.set(running.uuids[1], PowerLimit(400.0))
+        with pytest.raises(DriverHung) as second:
+            await client.set(running.uuids[1], PowerLimit(400.0))
+    assert first.value.sent
+    assert not second.value.sent
+
+
+async def test_an_order_whose_time_is_over_says_whether_it_was_begun(
+    running: Service, client: GpuClient
+) -> None:
+    with running.fake.hang("nvmlDeviceSetPowerManagementLimit", 1):
+        begun, waiting = await asyncio.gather(
+            client.set(running.uuids[1], PowerLimit(400.0), within_s=0.2),
+            client.set(running.uuids[1], PowerLimit(500.0), within_s=0.2),
+            return_exceptions=True,
+        )
+    assert isinstance(begun, DeviceTimeout)
+    assert isinstance(waiting, DeviceTimeout)
+    assert (begun.sent, waiting.sent) == (True, False)
+
+
 async def test_others_wait_no_longer_than_for_a_slow_call(
     running: Service, client: GpuClient
 ) -> None:

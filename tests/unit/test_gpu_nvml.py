@@ -373,6 +373,11 @@ def test_limits_of_a_gpu_that_has_none(tmp_path: Path, cell: Cell) -> None:
         for limit_w in (199.0, 701.0):
             with pytest.raises(OutOfRange, match="200 to 700 W"):
                 put(large, PowerLimit(limit_w))
+        with fake.fail(999, "nvmlDeviceGetPowerManagementLimit", skip=1):
+            _, after, words = put(large, PowerLimit(600.0))
+        assert fake[1].limit_w == 600.0
+        assert after == {}
+        assert "limit 600 W; it cannot be read back" in words
         fake[1].round_limits(10.0)
         _, after, words = put(large, PowerLimit(333.0))
         assert after["power_limit_w"] == 330.0

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pynvml
 
-from drivers.errors import OutOfRange, Refused
+from drivers.errors import DriverError, OutOfRange, Refused
 from drivers.gpu import wants
 from drivers.gpu.errors import InUse
 from drivers.gpu.nvml import mig, mig_layout
@@ -35,7 +35,10 @@ def put(gpu: Held, setting: wants.Setting) -> tuple[Values, Values, str]:
     way = _WAYS[type(setting)]
     before = way.show(gpu)
     words = way.write(gpu, setting)
-    return before, way.show(gpu), words
+    try:
+        return before, way.show(gpu), words
+    except DriverError as error:  # it is written, whatever comes after
+        return before, {}, f"{words}; it cannot be read back: {error}"
 
 
 # --- power -----------------------------------------------------------------------------------
@@ -58,12 +61,12 @@ def _set_limit(gpu: Held, setting: wants.PowerLimit) -> str:
         if not least / 1000 <= wanted_w <= most / 1000:
             raise OutOfRange(f"{wanted_w:g} W", f"{least / 1000:g} to {most / 1000:g} W")
     gpu.ask("nvmlDeviceSetPowerManagementLimit", round(wanted_w * 1000))
-    shown = _limit(gpu)
-    if abs(shown["power_limit_w"] - wanted_w) > _LIMIT_SLACK_W:
-        return f"the driver took {wanted_w:g} W and shows {shown['power_limit_w']:g} W"
-    enforced_w = shown["power_limit_enforced_w"]
-    if enforced_w is not None and enforced_w < wanted_w - _LIMIT_SLACK_W:
-        return f"limit {wanted_w:g} W, but another limit holds it at {enforced_w:g} W"
+    shown_mw = gpu.optional("nvmlDeviceGetPowerManagementLimit")
+    if shown_mw is not None and abs(shown_mw / 1000 - wanted_w) > _LIMIT_SLACK_W:
+        return f"the driver took {wanted_w:g} W and shows {shown_mw / 1000:g} W"
+    enforced_mw = gpu.optional("nvmlDeviceGetEnforcedPowerLimit")
+    if enforced_mw is not None and enforced_mw / 1000 < wanted_w - _LIMIT_SLACK_W:
+        return f"limit {wanted_w:g} W, but another limit holds it at {enforced_mw / 1000:g} W"
     return f"limit {wanted_w:g} W"
 
 
