@@ -13,7 +13,10 @@ from agent.cli.show import figure, plain, word
 
 GOOD_STATES = {"mining", "ok"}
 WORST_ROWS = 12
-_ORDER = ("unreachable", "fault", "unknown", "idle", "starting", "sleeping", "mining", "ok")
+_ORDER = (
+    *("unreachable", "fault", "quarantined", "unknown", "idle"),
+    *("starting", "sleeping", "mining", "ok"),
+)
 
 
 class Board:
@@ -40,12 +43,22 @@ class Board:
         """The sum of what the devices last said."""
         return sum(_number(reading, "hashrate_ths") or 0.0 for reading in self._last.values())
 
+    def gpus(self) -> str:
+        """The GPUs among them in a few words; empty where there are none."""
+        gpus = [reading for reading in self._last.values() if reading.get("kind") == "gpu"]
+        if not gpus:
+            return ""
+        drawn_w = sum(_number(reading, "power_w") or 0.0 for reading in gpus)
+        busy = sum((_number(reading, "utilisation_percent") or 0.0) > 0 for reading in gpus)
+        return f"{len(gpus)}, {busy} busy, {figure(drawn_w / 1000, 'kW', 2)}"
+
     def line(self) -> str:
         """Everything in one line, for where there is no terminal."""
         states = ", ".join(f"{count} {state}" for state, count in self.states().most_common())
+        gpus = f"GPUs: {self.gpus()}; " if self.gpus() else ""
         return (
             f"{len(self._last)} devices: {states or 'none yet'}; "
-            f"{figure(self.hashrate_ths() / 1000, 'PH/s', 2)}; {self.readings} readings"
+            f"{figure(self.hashrate_ths() / 1000, 'PH/s', 2)}; {gpus}{self.readings} readings"
         )
 
     def table(self, footer: str = "") -> Group:
@@ -53,6 +66,8 @@ class Board:
         totals = Table(title=self._title, title_justify="left", show_header=False)
         totals.add_row("devices", str(len(self._last)))
         totals.add_row("hashrate", figure(self.hashrate_ths() / 1000, "PH/s", 2))
+        if self.gpus():
+            totals.add_row("GPUs", self.gpus())
         for state, count in self.states().most_common():
             totals.add_row(state, str(count))
         totals.add_row("readings", str(self.readings))

@@ -44,6 +44,17 @@ def test_each_device_counts_with_its_last_reading(board):
     assert board.line() == "2 devices: 1 mining, 1 unreachable; 0.15 PH/s; 3 readings"
 
 
+def test_gpus_are_counted_apart(board):
+    assert "GPUs" not in shown(board)
+    board.take(reading("g1", "ok", kind="gpu", power_w=640.0, utilisation_percent=90))
+    board.take(reading("g2", "ok", kind="gpu", power_w=70.0, utilisation_percent=0))
+    board.take(reading("g3", "unreachable", kind="gpu", power_w=None))
+    board.take(reading("m", "mining", kind="asic", power_w=3000.0, hashrate_ths=1000.0))
+    assert board.gpus() == "3, 1 busy, 0.71 kW"
+    assert board.line().endswith("1.00 PH/s; GPUs: 3, 1 busy, 0.71 kW; 4 readings")
+    assert "3, 1 busy, 0.71 kW" in shown(board)
+
+
 def test_the_worst_come_first(board):
     board.take(reading("well", hashrate_ths=100.0, hashrate_nominal_ths=100.0))
     board.take(reading("weak", hashrate_ths=40.0, hashrate_nominal_ths=100.0))
