@@ -139,5 +139,3 @@ class Gpu(GpuOrders):
         with suppress(DriverError):
             await self._host.inventory(fresh=True)
             await self.identify()
-
-
