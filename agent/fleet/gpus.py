@@ -175,16 +175,13 @@ class Gpus:
     def _enter(self, found: tuple[BuiltIn, ...]) -> None:
         self._service.answered()
         there = [each for each in found if not self._is_gone(each)]
-        roll = gpu_roll.call(
-            self._settings,
-            known=[device.id for device in self],
-            seen=[each.identity.id for each in there],
-        )
         displaced: list[Device] = []
         for each in there:
             if each.facts is not None or self._inventory.by_id(each.identity.id) is None:
                 displaced += self._settled(self._settle(each))
         self._see_off(displaced)
+        seen = [each.identity.id for each in there]
+        roll = gpu_roll.call(self._settings, [device.id for device in self], seen)
         for device_id in roll.forgotten:
             self._forget(device_id)
         self._tell_roll(roll)

@@ -110,10 +110,14 @@ def codes(quarantine: Quarantine) -> Iterable[str]:
     return (reason.code for reason in quarantine.reasons)
 
 
-_ORDER = ("none", "restart_job", "correlate", "maintenance", "check_links", "ask_driver")
-_WORST = ("reset", "check_power", "update_driver", "reboot", "contact_vendor")
+_ORDER = (
+    *("none", "correlate", "restart_job", "maintenance", "ask_driver", "check_links"),
+    *("drain_p2p", "drain_and_reset", "reset", "bus_reset", "recover_imex_domain"),
+    *("check_power", "update_driver", "node_reboot", "reboot", "system_reboot", "contact_vendor"),
+)
+"""What faults and drivers want done, the least first."""
+_UNKNOWN = _ORDER.index("reset")
 
 
 def _rank(action: str) -> int:
-    order = (*_ORDER, "", *_WORST)
-    return order.index(action) if action in order else len(_ORDER)
+    return _ORDER.index(action) if action in _ORDER else _UNKNOWN
