@@ -17,6 +17,7 @@ from drivers.sim.nvml.control import FakeGpus
 from drivers.sim.nvml.faults import Kind
 from drivers.sim.nvml.gpu import FakeGpu
 from tests.broker import Broker
+from tests.e2e.contract import Recorder, problems, problems_of_message, readings_of
 from tests.gpu import Service, fake_gpus, service
 from tests.harness import Node, Subscriber, simulated, wait_until
 from tests.unit.test_kernel_log import BOOT, Journal
@@ -30,7 +31,6 @@ socket = "{directory}/gpu.sock"
 fast_interval_s = 0.3
 medium_interval_s = 0.6
 slow_interval_s = 1.5
-{more}
 """
 
 
@@ -109,13 +109,13 @@ def running(
     fake: FakeGpus,
     *,
     served: bool = True,
-    more: str = "",
+    topic: str = "stoker/v1/#",
     **node: Any,
 ) -> Iterator[Host]:
     host = Host(directory, broker, fake, Log(directory))
     values = {"addresses": "127.20.9.1", "rpc_port": 1, "web_port": 1, **node}
-    values["more"] = GPU.format(directory=directory, more=more)
-    with Subscriber(broker.port) as host.subscriber:
+    values["more"] = GPU.format(directory=directory)
+    with Subscriber(broker.port, topic) as host.subscriber:
         made = Node(directory, broker_port=broker.port, **values)
         if not served:
             with made as host.node:
@@ -162,6 +162,45 @@ def test_inventory_readings_and_totals(host: Host) -> None:
     assert totals["gpus"]["by_state"] == {"ok": COUNT}
     assert totals["power_reported_w"] == totals["gpus"]["power_reported_w"] > 0
     assert host.node.status()["totals"]["gpus"]["devices"] == COUNT
+
+
+@pytest.mark.parametrize("encoding", ["json", "json-batch", "compact"])
+def test_all_that_is_said_keeps_to_the_contract_in_every_encoding(
+    encoding: str,
+    tmp_path: Path,
+    broker: Broker,
+    fake: FakeGpus,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    recorder = Recorder(broker.port)
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d/encoding.toml").write_text(f'[telemetry]\nencoding = "{encoding}"\n')
+    fake[1].load(80)
+    fake[1].start(4242, 20.0, 2**30)
+    # batches are for the recorder
+    with running(tmp_path, broker, fake, topic="stoker/v1/+/event/#") as host:
+        recorder.await_that("readings", lambda: len(gpus_in(recorder)) > 4 * COUNT)
+        host.kernel.say_now(fake[0].fall_off())
+        recorder.await_that("a fault", lambda: "fault" in {g["state"] for g in gpus_in(recorder)})
+        recorder.await_that("an event", lambda: "gpu.missing" in str(recorder.on("event")))
+        recorder.await_that("a summary", lambda: bool(recorder.on("summary")))
+    recorder.close()
+    for message in recorder.heard:
+        assert not problems_of_message(message), message
+    read = gpus_in(recorder)
+    for reading in read:
+        assert encoding == "compact" or not problems(reading, "GpuReading")
+    whole = next(each for each in reversed(read) if each.get("processes"))
+    assert [process["pid"] for process in whole["processes"]] == [4242]
+    assert len(whole["nvlinks"]) == 18
+    lost = next(each for each in reversed(read) if each["state"] == "fault")
+    assert lost["nvlinks"] is lost["processes"] is lost["power_w"] is None
+    assert lost["faults"][0]["code"] == "lost"
+
+
+def gpus_in(recorder: Recorder) -> list[dict[str, Any]]:
+    return [each for each in readings_of(list(recorder.heard)) if each["kind"] == "gpu"]
 
 
 def test_one_that_falls_off_the_bus_is_a_fault_and_no_shorter_list(host: Host) -> None:

@@ -158,6 +158,32 @@ WRONG = {
         "polling.deadline_s",
         "5 s must be less than interval_s = 5",
     ),
+    "paces of GPUs": (
+        "[gpu]\nfast_interval_s = 30",
+        "gpu.medium_interval_s",
+        "15 s is less than fast_interval_s = 30",
+    ),
+    "slow before medium": (
+        "[gpu]\nmedium_interval_s = 600",
+        "gpu.slow_interval_s",
+        "120 s is less than medium_interval_s = 600",
+    ),
+    "fewer GPUs than are named": (
+        '[gpu]\nexpected = 1\nexpected_ids = ["gpu-a", "gpu-b"]',
+        "gpu.expected",
+        "1, and expected_ids names 2",
+    ),
+    "a GPU twice": (
+        '[gpu]\nexpected_ids = ["gpu-a", "gpu-b", "gpu-a"]',
+        "gpu.expected_ids[2]",
+        "gpu-a stands there twice",
+    ),
+    "no id of a GPU": (
+        '[gpu]\nexpected_ids = ["GPU-A"]',
+        "gpu.expected_ids[0]",
+        "expected an id as the inventory has it, such as gpu-8f2c6a1e-... in lower case, "
+        "found the string 'GPU-A'",
+    ),
     "two passwords": (
         '[mqtt]\nusername = "u"\npassword_file = "p"\npassword_credential = "c"',
         "mqtt.password_credential",
@@ -303,3 +329,20 @@ def test_a_credential_is_looked_for_where_systemd_puts_it(
     assert refusal(file).problem == f"{tmp_path}/mqtt: no such file"
     (tmp_path / "mqtt").write_text("secret")
     load(file)
+
+
+def test_a_table_of_faults_is_looked_at(tmp_path: Path) -> None:
+    text = SITE + '[gpu]\nfault_table = "faults.toml"\n'
+    file = write(tmp_path, text)
+    assert refusal(file).key == "gpu.fault_table"
+    (tmp_path / "faults.toml").write_text("version = 2\n")
+    assert "version 2" in refusal(file).problem
+    (tmp_path / "faults.toml").write_text('version = 1\n[xid.79]\naction = "reset"\n')
+    config = load(file)
+    assert config.gpu.fault_table == str(tmp_path / "faults.toml")
+    assert config.gpu.socket == "/run/stoker-gpu/gpu.sock"
+
+
+def test_a_driver_of_gpus_may_be_named_where_control_is_allowed(tmp_path: Path) -> None:
+    config = load(write(tmp_path, SITE + '[[control.allow]]\ndrivers = ["nvml"]\n'))
+    assert config.control.allow[0].drivers == ("nvml",)
