@@ -64,6 +64,6 @@ class Away:
             return
         log.warning("no broker for %g s: the miners are put to sleep", self._settings.after_s)
         try:
-            self._orders.begin(self._orders.order("mining.pause", {}, "all", WHO))
+            self._orders.begin(self._orders.order("mining.pause", {}, "kind=asic", WHO))
         except AgentError as error:
             log.error("they are not: %s", error)

@@ -214,7 +214,7 @@ class Control:
             value = value_of(device, key)
             if value is not None:
                 return f"{key}={value}"
-        return device.address.rpartition(".")[0]
+        return device.subnet
 
     # --- what lasts ---------------------------------------------------------------------------
 

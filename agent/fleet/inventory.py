@@ -84,6 +84,11 @@ class Device:
         return self.endpoint.address
 
     @property
+    def subnet(self) -> str:
+        """What it shares with those near it: its /24, and of what has no address, its host."""
+        return self.address.rpartition(".")[0] if self.address.count(".") == 3 else "built in"
+
+    @property
     def known(self) -> Known:
         """What is kept of it over a restart."""
         return Known(self.identity, self.address, self.since, self.driver_name)

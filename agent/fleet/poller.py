@@ -95,9 +95,8 @@ class Poller:
 
     def add(self, device: Device) -> None:
         """Poll a device from now on."""
-        subnet = device.address.rpartition(".")[0]
         self._schedule.remove(device.address)
-        self._schedule.add(device.address, subnet, self._clock.monotonic())
+        self._schedule.add(device.address, device.subnet, self._clock.monotonic())
 
     def remove(self, address: str) -> None:
         """Poll the device of an address no more."""

@@ -54,7 +54,7 @@ def test_the_miners_sleep_once_the_outage_has_lasted() -> None:
     house.pass_s(58)
     assert not house.desk.begun
     house.pass_s(1000)
-    assert house.desk.begun == [("mining.pause", {}, "all", WHO)]
+    assert house.desk.begun == [("mining.pause", {}, "kind=asic", WHO)]
 
 
 def test_each_outage_counts_anew() -> None:

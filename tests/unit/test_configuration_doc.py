@@ -120,8 +120,9 @@ def test_the_example_is_a_configuration(tmp_path: Path) -> None:
 def test_what_the_example_comments_out_is_the_default(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
     tls = ("tls/ca.pem", "tls/node.pem", "tls/node.key")
-    for name in ("mqtt-password", *tls, "locations.csv", "logins.toml", "faults.toml"):
+    for name in ("mqtt-password", *tls, "locations.csv", "logins.toml"):
         (tmp_path / name).touch()
+    (tmp_path / "faults.toml").write_text("version = 1\n")
     (tmp_path / "stoker.toml").write_text(uncommented())
     config = load(tmp_path / "stoker.toml")
     given = msgspec.to_builtins(config, enc_hook=str)

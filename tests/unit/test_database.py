@@ -54,6 +54,17 @@ async def devices(database: Database) -> list[Known]:
     return [msgspec.msgpack.decode(each, type=Known) for each in await database.devices()]
 
 
+async def test_a_device_that_is_forgotten_is_gone_after_a_restart(path):
+    async with Database(path) as database:
+        database.save_device("a", known(1))
+        database.save_device("b", known(2))
+        await database.flush()
+        database.forget_device("a")
+        database.forget_device("nobody")
+    async with Database(path) as database:
+        assert await devices(database) == [known(2)]
+
+
 async def test_what_was_on_disk_survives_a_kill(path):
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],

@@ -195,3 +195,25 @@ async def test_records_of_earlier_versions_are_read(inventory):
     old = msgspec.msgpack.encode({"identity": mock_identity(1), "address": A})
     inventory.remember(msgspec.msgpack.decode(old, type=Known))
     assert names(inventory.settle(finding(A, 1), NOW)) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "subnet"), [("10.0.0.1", "10.0.0"), ("pci:0000:3b:00.0", "built in")]
+)
+async def test_who_stands_near_whom(inventory, address: str, subnet: str) -> None:
+    assert inventory.settle(finding(address), NOW).device.subnet == subnet
+
+
+async def test_one_that_is_forgotten_is_found_anew(inventory):
+    device = inventory.settle(finding(A), NOW).device
+    assert inventory.forget(device.id) is device
+    assert inventory.at(A) is inventory.by_id(device.id) is None
+    assert (inventory.known, inventory.standing(), len(inventory)) == ({}, [], 0)
+    assert names(inventory.settle(finding(A), NOW)) == ["device.found"]
+
+
+async def test_one_that_stands_nowhere_is_forgotten_too(inventory):
+    inventory.remember(Known(mock_identity(1), A, 1.0))
+    assert inventory.forget(mock_identity(1).id) is None
+    assert inventory.standing() == []
+    assert inventory.forget("nobody") is None
