@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -29,6 +30,11 @@ REFUSALS_PER_MINUTE = 600.0
 COUNTED_S = 10.0
 
 
+class _Planned(NamedTuple):
+    at: float
+    handle: asyncio.Handle
+
+
 class Reporter:
     """Publishes for one node."""
 
@@ -39,7 +45,7 @@ class Reporter:
         self._tell_event = parts.tell
         self._expires = parts.expires
         self._clock = parts.clock
-        self._planned: dict[str, asyncio.TimerHandle] = {}
+        self._planned: dict[str, _Planned] = {}
         self._told_at: dict[str, float] = {}
         self._pages: dict[str, _Page] = {}
         self._answers = Bucket(REFUSALS_PER_MINUTE)
@@ -53,7 +59,7 @@ class Reporter:
         """Publish the state of a command now; `arrived` is called once the broker has it."""
         planned = self._planned.pop(command.id, None)
         if planned is not None:
-            planned.cancel()
+            planned.handle.cancel()
         self._told_at[command.id] = self._clock.monotonic()
         payload = msgspec.json.encode(command.statement(self._topics.node))
         topic = self._topics.command_state(command.id)
@@ -77,13 +83,15 @@ class Reporter:
 
     def _plan(self, command: Command, after_s: float) -> None:
         """Tell it then, unless that is planned sooner."""
-        loop = asyncio.get_running_loop()
+        at = self._clock.monotonic() + after_s
         planned = self._planned.get(command.id)
         if planned is not None:
-            if planned.when() <= loop.time() + after_s:
+            if planned.at <= at:
                 return
-            planned.cancel()
-        self._planned[command.id] = loop.call_later(after_s, self._tell_progress, command)
+            planned.handle.cancel()
+        loop = asyncio.get_running_loop()
+        handle = loop.call_later(after_s, self._tell_progress, command)
+        self._planned[command.id] = _Planned(at, handle)
 
     def _tell_progress(self, command: Command) -> None:
         self._planned.pop(command.id, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,30 +125,30 @@ def _tampered(token: bytes) -> bytes:
     )
 
 
-NOW = int(time.time())
-REJECTED: dict[str, tuple[dict[str, Any], Signer]] = {
-    "expired": (claims("mining.pause", B7, iat=NOW - 500, exp=NOW - 200), OPS),
-    "not_yet_valid": (claims("mining.pause", B7, iat=NOW + 5000, exp=NOW + 5300), OPS),
-    "too_long_lived": (claims("mining.pause", B7, exp=NOW + 200_000), OPS),
-    "replayed": (claims("mining.pause", B7, iat=NOW - 50_000, exp=NOW + 5000), OPS),
-    "revoked_key": (claims("mining.pause", B7), OLD),
-    "unknown_key": (claims("mining.pause", B7), Signer("nobody")),
-    "bad_signature": (claims("mining.pause", B7), Signer("ops")),
-    "wrong_audience": (claims("mining.pause", B7, aud="elsewhere"), OPS),
-    "unknown_verb": (claims("mining.explode", B7), OPS),
-    "bad_params": (claims("power.limit", B7, params={"watts": "many"}), OPS),
-    "bad_target": (claims("mining.pause", {"all": True, "kind": "asic"}), OPS),
-    "no_target": (claims("mining.pause", {"tags": {"rack": "Z9"}}), OPS),
-    "not_permitted": (claims("mining.pause", {"all": True}), RACK),
-    "too_many_targets": (claims("mining.pause", B7), RACK),
-    "not_allowed": (claims("device.reboot", B7), OPS),
-    "malformed": (claims("mining.pause", B7, iat="yesterday"), OPS),
+REJECTED: dict[str, tuple[Callable[[int], dict[str, Any]], Signer]] = {
+    "expired": (lambda now: claims("mining.pause", B7, iat=now - 500, exp=now - 200), OPS),
+    "not_yet_valid": (lambda now: claims("mining.pause", B7, iat=now + 5000, exp=now + 5300), OPS),
+    "too_long_lived": (lambda now: claims("mining.pause", B7, exp=now + 200_000), OPS),
+    "replayed": (lambda now: claims("mining.pause", B7, iat=now - 50_000, exp=now + 5000), OPS),
+    "revoked_key": (lambda _now: claims("mining.pause", B7), OLD),
+    "unknown_key": (lambda _now: claims("mining.pause", B7), Signer("nobody")),
+    "bad_signature": (lambda _now: claims("mining.pause", B7), Signer("ops")),
+    "wrong_audience": (lambda now: claims("mining.pause", B7, aud="elsewhere"), OPS),
+    "unknown_verb": (lambda now: claims("mining.explode", B7), OPS),
+    "bad_params": (lambda now: claims("power.limit", B7, params={"watts": "many"}), OPS),
+    "bad_target": (lambda now: claims("mining.pause", {"all": True, "kind": "asic"}), OPS),
+    "no_target": (lambda now: claims("mining.pause", {"tags": {"rack": "Z9"}}), OPS),
+    "not_permitted": (lambda now: claims("mining.pause", {"all": True}), RACK),
+    "too_many_targets": (lambda _now: claims("mining.pause", B7), RACK),
+    "not_allowed": (lambda now: claims("device.reboot", B7), OPS),
+    "malformed": (lambda now: claims("mining.pause", B7, iat="yesterday"), OPS),
 }
 
 
 @pytest.mark.parametrize("reason", REJECTED)
 def test_each_fault_is_rejected_with_its_own_reason(sender: Sender, reason: str) -> None:
-    said, signer = REJECTED[reason]
+    make, signer = REJECTED[reason]
+    said = make(int(time.time()))
     state = _sent(sender, signer.sign(said), said["jti"])
     assert state["reason"] == reason, state
     assert state["words"]
