@@ -79,6 +79,8 @@ class FakeHost:
         self.gpus = {gpu.device_id: gpu for gpu in gpus}
         self.gone: set[str] = set()
         self.unlisted: set[str] = set()
+        self.silent: set[str] = set()
+        """There, and nothing can be learnt of them now."""
         self.trouble: DriverError | None = None
         self.absent = False
         self.surveys = 0
@@ -102,19 +104,15 @@ class FakeHost:
         self.surveys += 1
         if self.trouble:
             raise self.trouble
-        return tuple(
-            [
-                BuiltIn(
-                    await gpu.identify(),
-                    gpu.address,
-                    gpu,
-                    None if gpu.device_id in self.gone else gpu.facts,
-                    Lost("gone") if gpu.device_id in self.gone else None,
-                )
-                for gpu in self.gpus.values()
-                if gpu.device_id not in self.unlisted
-            ]
-        )
+        listed = [gpu for gpu in self.gpus.values() if gpu.device_id not in self.unlisted]
+        return tuple([await self._built_in(gpu) for gpu in listed])
+
+    async def _built_in(self, gpu: FakeGpu) -> BuiltIn:
+        if gpu.device_id in self.silent | self.gone:
+            problem = Lost("gone") if gpu.device_id in self.gone else Hung("does not return")
+            bare = Identity(id=gpu.device_id, kind=Kind.GPU, make="NVIDIA")
+            return BuiltIn(bare, f"pci:{gpu.device_id}", gpu, None, problem)
+        return BuiltIn(await gpu.identify(), gpu.address, gpu, gpu.facts, None)
 
     def driver(self, device_id: str) -> FakeGpu:
         if device_id not in self.gpus:

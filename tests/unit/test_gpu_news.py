@@ -201,6 +201,7 @@ def test_what_the_driver_wants_done_is_a_reason_and_its_end_mends(told: Told) ->
     told.news.take(happening(Happened.ADVICE, action="reset"))
     assert told.named("gpu.recovery")[0].details == {"action": "reset"}
     assert told.named("gpu.quarantined")[0].details["reasons"] == ["recovery-reset"]
+    assert told.shown().state is State.QUARANTINED
     told.news.take(happening(Happened.ADVICE, at=LATER, action="none"))
     assert told.shown().state is State.OK
     assert told.named("gpu.recovered")[0].details["by"] == "recovered"
@@ -231,6 +232,14 @@ def test_what_concerns_the_service_alone_is_no_event(told: Told) -> None:
     told.news.take(happening(Happened.FOUND))
     told.news.take(happening(Happened.OTHER, None))
     assert told.events == []
+
+
+def test_where_the_kernel_names_no_start_of_the_host_none_is_claimed() -> None:
+    memory = Memory()
+    memory.kept["record"] = b"{}"
+    assert not GpuRecord(memory, "boot-1").rebooted
+    memory.kept["record"] = b'{"boot_id": "boot-0"}'
+    assert GpuRecord(memory, "boot-1").rebooted
 
 
 async def test_a_record_that_cannot_be_read_begins_anew(caplog: pytest.LogCaptureFixture) -> None:

@@ -122,6 +122,8 @@ async def test_one_that_hangs_holds_up_no_other_and_no_end(
     watched = Watched(host)
     async with watched.running():
         await watched.until_read("gpu-b", 10)
+        waiting = [task for task in asyncio.all_tasks() if task.get_name() == "read-gpu-a"]
+        assert len(waiting) == 1
     assert a.reads == 1
 
 
@@ -174,6 +176,19 @@ async def test_one_that_is_gone_keeps_its_place(host: FakeHost, a: FakeGpu) -> N
     assert watched.inventory.by_id("gpu-a") is not None
     assert watched.missing[-1] == 0
     assert len(watched.sink.named("device.found")) == 2
+
+
+async def test_one_that_cannot_be_examined_stays_what_it_was(host: FakeHost, a: FakeGpu) -> None:
+    watched = Watched(host)
+    async with watched.running():
+        await watched.until_read("gpu-a")
+        host.silent.add("gpu-a")
+        before = host.surveys
+        await watched.sink.until(lambda: host.surveys > before + 1)
+    device = watched.inventory.by_id("gpu-a")
+    assert device is not None
+    assert (device.identity.model, device.address) == ("NVIDIA H100", A)
+    assert watched.sink.named("device.changed") == watched.sink.named("gpu.missing") == []
 
 
 async def test_one_that_a_former_run_knew_is_missed(host: FakeHost) -> None:

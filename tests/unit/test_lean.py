@@ -8,6 +8,7 @@ import msgspec
 
 from agent.telemetry.lean import lean_json
 from drivers.model import Board, Kind, MinerReading, Pool, State
+from drivers.model_gpu import GpuReading, NvLink
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BOARDS = (
@@ -52,3 +53,24 @@ def test_parts_have_no_nulls_and_nothing_that_never_changes() -> None:
     found = said(boards=BOARDS, pools=(Pool(url="a", accepted=0),), missing=("fans: refused",))
     assert found["boards"] == [{"index": 1, "chips": 76, "hw_errors": 0}, {"index": 2}]
     assert found["pools"] == [{"url": "a", "accepted": 0}]
+
+
+def gpu(**fields: object) -> dict[str, object]:
+    reading = GpuReading(
+        **{"device_id": "g", "kind": Kind.GPU, "taken_at": AT, "state": State.OK} | fields  # type: ignore[arg-type]
+    )
+    return msgspec.json.decode(lean_json(reading))
+
+
+def test_a_list_of_a_gpu_is_left_out_where_nothing_is_known_and_empty_where_nothing_is_there() -> (
+    None
+):
+    assert "nvlinks" not in gpu()
+    assert gpu(nvlinks=())["nvlinks"] == []
+    assert gpu(missing=("nvlinks",))["nvlinks"] is None
+
+
+def test_parts_of_a_gpu_have_no_nulls() -> None:
+    links = (NvLink(index=0, active=True, crc_errors=0), NvLink(index=1))
+    found = gpu(nvlinks=links, missing=("power_w",))
+    assert found["nvlinks"] == [{"index": 0, "active": True, "crc_errors": 0}, {"index": 1}]
