@@ -16,7 +16,7 @@ from agent.cli.gpu_names import choose, resolve
 from agent.clock import SystemClock
 from agent.errors import AgentError
 from agent.local import client
-from agent.local.gpu_views import GpuView, GpuViews, in_order
+from agent.local.gpu_views import GONE, GpuView, GpuViews, in_order
 from drivers.api_gpu import BuiltIn, GpuSettings, HostGpus, Mark
 from drivers.errors import DriverError
 from drivers.model_gpu import GpuReading
@@ -143,7 +143,7 @@ class Direct:
                 self._survey_at_s = now_s + SURVEY_S
             except DriverError as error:
                 problem = str(error)
-        views = await asyncio.gather(*map(_view, self._found))
+        views = await asyncio.gather(*map(self._view, self._found))
         return GpuViews(
             at=datetime.now(UTC),
             source=f"stoker-gpu at {self._path}",
@@ -151,19 +151,19 @@ class Direct:
             problem=problem,
         )
 
-
-async def _view(found: BuiltIn) -> GpuView:
-    reading, problem = None, found.problem
-    if problem is None:
-        try:
-            shown = (await found.driver.read()).reading
-            reading = shown if isinstance(shown, GpuReading) else None
-        except DriverError as error:
-            problem = error
-    return GpuView(
-        identity=found.identity,
-        address=found.address,
-        facts=found.facts,
-        reading=reading,
-        problem=None if problem is None else str(problem),
-    )
+    async def _view(self, found: BuiltIn) -> GpuView:
+        reading, problem = None, found.problem
+        if problem is None:
+            try:
+                shown = (await found.driver.read()).reading
+                reading = shown if isinstance(shown, GpuReading) else None
+            except DriverError as error:
+                problem = error
+        return GpuView(
+            identity=found.identity,
+            address=found.address,
+            facts=found.facts,
+            reading=reading,
+            problem=None if problem is None else str(problem),
+            gone=problem is not None and self._gpus.verdict(problem).fault.code in GONE,
+        )

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from agent.cli.show import UNKNOWN, figure, plain
 from agent.local.gpu_views import GpuView, GpuViews
-from drivers.model import Fault
 from drivers.model_gpu import GpuReading
 
 QUARANTINE = "quarantine"
@@ -203,8 +202,7 @@ def _state(view: GpuView, at: datetime) -> Text:
     if view.problem is not None:
         words.append((view.problem, BAD))
     elif reading is not None:
-        faults = sorted(reading.faults, key=lambda fault: fault.code != QUARANTINE)
-        words += [(_fault(fault), BAD) for fault in faults]
+        words += [(fault, BAD) for fault in _faults(reading)]
         age_s = (at - reading.taken_at).total_seconds()
         if age_s > STALE_S:
             words.append((f"read {age_s / 60:.0f} min ago", WARN))
@@ -217,8 +215,12 @@ def _state(view: GpuView, at: datetime) -> Text:
     return found
 
 
-def _fault(fault: Fault) -> str:
-    return f"{QUARANTINE}: {fault.message}" if fault.code == QUARANTINE else fault.message
+def _faults(reading: GpuReading) -> list[str]:
+    """The quarantine first, and then what its reasons do not say already."""
+    reasons = " ".join(each.message for each in reading.faults if each.code == QUARANTINE)
+    others = [each.message for each in reading.faults if each.code != QUARANTINE]
+    told = [f"{QUARANTINE}: {reasons}"] if reasons else []
+    return told + [message for message in others if message not in reasons]
 
 
 def _in_quarantine(reading: GpuReading) -> bool:

@@ -22,11 +22,13 @@ class GpuView(msgspec.Struct, frozen=True, kw_only=True):
     """Why there is no newer reading."""
     slot: str | None = None
     """Where it stands in the host, where the locations tell that."""
+    gone: bool = False
+    """It is not on the bus any more, and its number may be another's by now."""
 
     @property
     def index(self) -> int | None:
         """The driver's number of it, which other tools show as well."""
-        return self.facts.index if self.facts else None
+        return self.facts.index if self.facts and not self.gone else None
 
 
 class GpuViews(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,10 @@ class GpuViews(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[GpuView, ...]
     problem: str | None = None
     """Why nobody can read any of them now."""
+
+
+GONE = frozenset({"lost", "missing"})
+"""Codes of faults that say so."""
 
 
 def in_order(views: tuple[GpuView, ...]) -> tuple[GpuView, ...]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from agent.fleet.inventory import Device, Inventory
-from agent.local.gpu_views import GpuView, GpuViews, in_order
+from agent.local.gpu_views import GONE, GpuView, GpuViews, in_order
 from drivers.api import Clock
 from drivers.api_gpu import HasFacts
 from drivers.model import Kind
@@ -40,12 +40,14 @@ class GpuShow:
 
 def view(device: Device) -> GpuView:
     """One of them."""
+    faults = device.last.faults if device.last else ()
     return GpuView(
         identity=device.identity,
         address=device.address,
         facts=facts(device),
         reading=device.last if isinstance(device.last, GpuReading) else None,
         slot=device.location.slot,
+        gone=any(fault.code in GONE for fault in faults),
     )
 
 

@@ -140,6 +140,13 @@ def test_through_the_agent(gpus, tmp_path):
         assert stoker("unlock", "gpu:1", at=at).returncode == 0
         assert "there is no such GPU" in stoker("act", "gpu:7", "ecc", "off", at=at).stderr
 
+        lost, next_one = (gpus.fake[slot].uuid.replace("GPU-", "gpu-") for slot in (0, 1))
+        gpus.fake[0].fall_off()
+        wait_until(lambda: shown_as(at, "gpu:0") == next_one, 30, "the numbers have moved up")
+        gone = [each for each in seen(stoker("gpu", "--json", at=at)) if each["gone"]]
+        assert [each["identity"]["id"] for each in gone] == [lost]
+        assert "quarantine: XID 79" in stoker("gpu", at=at).stdout
+
 
 def test_a_host_without_gpus_says_so(tmp_path):
     more = '[gpu]\nsocket = "/nonexistent/gpu.sock"\n'
@@ -147,6 +154,12 @@ def test_a_host_without_gpus_says_so(tmp_path):
         done = stoker("gpu", at=node.socket)
         assert (done.returncode, done.stderr) == (1, "stoker: no GPUs are known on this host\n")
         assert "no GPUs are known" in stoker("read", "gpu:0", at=node.socket).stderr
+
+
+def shown_as(at: Path, name: str) -> str | None:
+    """Which GPU is called so now."""
+    done = stoker("read", name, "--json", at=at)
+    return json.loads(done.stdout)["identity"]["id"] if done.returncode == 0 else None
 
 
 def seen_or_none(at: Path) -> list[dict]:

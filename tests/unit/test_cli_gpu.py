@@ -136,6 +136,18 @@ def test_faults_and_quarantine_are_said_quarantine_first():
     assert "1 in quarantine" in text(table(views(view(reading=reading(faults=faults))), WIDE))
 
 
+def test_what_the_quarantine_says_already_is_not_said_twice():
+    faults = (Fault("recovery_action", "wants: reset"), Fault("quarantine", "wants: reset, since"))
+    assert line(view(reading=reading(faults=faults))).count("wants: reset") == 1
+
+
+def test_a_gpu_that_is_gone_has_no_number_since_another_may_have_it():
+    gone, there = view(5, gone=True), view(5)
+    assert line(gone).split()[0] == "-"
+    assert choose("gpu:5", views(gone, there)) is there
+    assert in_order((gone, there)) == (there, gone)
+
+
 def test_a_gpu_that_cannot_be_read_shows_why_and_no_old_values():
     shown = line(view(problem="fallen off the bus"))
     assert "fallen off the bus" in shown
