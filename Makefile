@@ -10,7 +10,7 @@ run: .venv/.stamp
 	$(BIN)/stoker demo $(ARGS)
 
 test: .venv/.stamp
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 check: .venv/.stamp
 	$(BIN)/ruff format --check .

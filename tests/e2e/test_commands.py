@@ -264,8 +264,9 @@ def test_a_command_waits_for_its_time_and_is_cancelled(sender: Sender) -> None:
     assert time.time() >= now + 2
     third = sender.order(OPS, "mining.pause", B7, nbf=now + 300)
     sender.state(third, "scheduled")
-    sender.order(OPS, "locate", B7, params={"on": False}, supersedes=[third])
+    last = sender.order(OPS, "locate", B7, params={"on": False}, supersedes=[third])
     assert sender.state(third)["state"] == "cancelled"
+    sender.state(last, timeout_s=60)  # what follows on a device waits for its end
 
 
 def test_a_dry_run_says_what_would_be_done(sender: Sender, node: Node) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,8 +151,9 @@ def walk(directory: Path, steps: Sequence[Step]) -> list[Life]:
         stack.callback(sender.close)
         for some in _bunches(lives):
             _kill_all(some, directory, broker, sim, sender)
-        for life in lives:
-            stack.enter_context(life.node)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for node in pool.map(lambda life: life.node.__enter__(), lives):
+                stack.push(node)
         for life in lives:
             life.state = sender.state(life.command, timeout_s=SETTLED_S)
             life.results = sender.results(life.command)
@@ -171,13 +173,9 @@ def _bunches(lives: list[Life]) -> Iterator[list[Life]]:
 def _kill_all(
     lives: list[Life], directory: Path, broker: Broker, sim: Process, sender: Sender
 ) -> None:
-    ids = {}
-    for life in lives:
-        life.build(directory, broker, sim)
-        with life.node as node:
-            node.await_devices(2)
-            wait_until(lambda node=node: node.status()["totals"]["by_state"].get("mining") == 2, 30)
-            ids[life.name] = [each["device_id"] for each in node.act("all", "locate", on=False)]
+    with ThreadPoolExecutor(len(lives)) as pool:
+        found = list(pool.map(lambda life: _known(life, directory, broker, sim), lives))
+    ids = dict(zip([life.name for life in lives], found, strict=True))
     for life in lives:
         params = {"params": {"on": True}} if life.verb == "locate" else {}
         target = {"ids": ids[life.name]}
@@ -191,6 +189,15 @@ def _kill_all(
     finally:
         for life in lives:
             life.end()
+
+
+def _known(life: Life, directory: Path, broker: Broker, sim: Process) -> list[str]:
+    """The ids of a node's machines, which it knows from now on."""
+    life.build(directory, broker, sim)
+    with life.node as node:
+        node.await_devices(2)
+        wait_until(lambda: node.status()["totals"]["by_state"].get("mining") == 2, 60)
+        return [each["device_id"] for each in node.act("all", "locate", on=False)]
 
 
 def _orders(log: Path) -> Iterator[str]:
