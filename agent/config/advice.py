@@ -18,6 +18,7 @@ def advice(config: Config) -> tuple[str, ...]:
     return (
         *_about_ranges(config),
         *_about_sweep(config),
+        *_about_gpus(config),
         *_about_secrets(config),
         *_about_commands(config),
     )
@@ -25,7 +26,8 @@ def advice(config: Config) -> tuple[str, ...]:
 
 def _about_ranges(config: Config) -> Iterator[str]:
     if not config.range:
-        yield "range: none is given, so no device but this host will be read"
+        others = "this host and its GPUs" if config.gpu.enabled else "this host"
+        yield f"range: none is given, so no device but {others} will be read"
     for at, each in enumerate(config.range):
         # a warning only: at boot the network may still be coming up
         if each.interface and not _interface_exists(each.interface):
@@ -43,6 +45,11 @@ def _about_sweep(config: Config) -> Iterator[str]:
             f"discovery.per_second: a sweep of {addresses} addresses takes {sweep_s:.0f} s, "
             f"longer than sweep_interval_s = {discovery.sweep_interval_s:g}"
         )
+
+
+def _about_gpus(config: Config) -> Iterator[str]:
+    if not config.gpu.enabled and (config.gpu.expected or config.gpu.expected_ids):
+        yield "gpu.enabled: GPUs are expected, and nobody looks for them"
 
 
 def _about_secrets(config: Config) -> Iterator[str]:

@@ -34,6 +34,8 @@ log = logging.getLogger("stoker.gpu")
 SURVEYS_EVERY = 5
 """Of the slow intervals; one that is missing is looked for in each."""
 AGAIN_FIRST_S, AGAIN_MOST_S = 1.0, 30.0
+GATHER_S = 0.2
+"""What happens comes in company: one look serves all of it."""
 RESTART_S = 30.0
 """How long a part rests that failed in a way that nobody foresaw."""
 TICK_S = 5.0
@@ -134,6 +136,7 @@ class Gpus:
                     await self._wanted.wait()
             except TimeoutError:
                 continue
+            await asyncio.sleep(GATHER_S)
 
     def _next_survey_s(self) -> float:
         complete = self._roll is not None and not self._roll.short_by

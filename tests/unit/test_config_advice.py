@@ -52,3 +52,11 @@ def test_a_password_for_everyone(tmp_path: Path) -> None:
     assert said(tmp_path, text)[0].startswith("mqtt.password_file:")
     secret.chmod(0o640)
     assert said(tmp_path, text) == ()
+
+
+def test_gpus_that_are_expected_and_not_looked_for(tmp_path: Path) -> None:
+    text = LOOPBACK + "[gpu]\nexpected = 8\n"
+    assert said(tmp_path, text) == ()
+    assert said(tmp_path, text + "enabled = false\n")[0].startswith("gpu.enabled:")
+    assert "its GPUs" in said(tmp_path, "")[0]
+    assert "its GPUs" not in said(tmp_path, "[gpu]\nenabled = false\n")[0]

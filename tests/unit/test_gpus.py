@@ -287,6 +287,20 @@ async def test_a_host_without_gpus_is_left_in_peace(monkeypatch: pytest.MonkeyPa
     assert {*watched.unserved} == {0}
 
 
+async def test_a_service_that_is_there_and_answers_nothing_is_a_finding_without_any_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.fleet.gpu_service.GRACE_S", 0.0)
+    host = FakeHost()
+    host.trouble = Unreachable("version 1 of the protocol; stoker-gpu speaks 2")
+    watched = Watched(host)
+    async with watched.running():
+        await watched.sink.until(lambda: watched.sink.named("gpu.unserved"))
+    (event,) = watched.sink.events
+    assert event.details == {"error": "Unreachable", "devices": 1}
+    assert "speaks 2" in event.message
+
+
 async def test_a_fault_of_a_gpu_that_only_its_address_names(host: FakeHost, a: FakeGpu) -> None:
     watched = Watched(host)
     async with watched.running():
