@@ -11,8 +11,8 @@ from agent import __version__
 from agent.errors import EXIT_CONFIG, AgentError, ConfigError
 
 COMMANDS = (
-    *("run", "demo", "sim", "scan", "read", "act", "lock", "unlock", "watch", "gpu", "status"),
-    *("audit", "check_config", "contract", "keys", "send"),
+    *("run", "demo", "sim", "scan", "read", "act", "lock", "unlock", "watch", "status"),
+    *("gpu", "quarantine", "audit", "check_config", "contract", "keys", "send"),
 )
 """Modules of `agent.cli`, each with `add_parser`."""
 EXIT_FAILED = 1

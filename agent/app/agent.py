@@ -27,6 +27,7 @@ from agent.config.schema import Config
 from agent.fleet.hostwatch import HostWatch
 from agent.fleet.precedence import Precedence
 from agent.local.gpus import GpuShow
+from agent.local.quarantine_desk import QuarantineDesk
 from agent.local.reads import Reads
 from agent.local.server import ControlServer, Watchers
 from agent.mqtt.events import Message
@@ -203,6 +204,8 @@ class Agent:
         self.feed.show = self._show
         desk = Desk(self.control)
         gpus = GpuShow(self.fleet.inventory, self.clock)
+        news = self.fleet.gpus.news if self.fleet.gpus else None
+        shunned = QuarantineDesk(self.fleet.inventory, news, self.audit)
         self.local = ControlServer(
             Path(self.config.node.control_socket),
             self.statements.overview,
@@ -214,6 +217,8 @@ class Agent:
                 "unlock": lambda ask, who: desk.unlock(ask.target, who),
                 "locks": lambda _ask, _who: desk.locks(),
                 "gpus": lambda _ask, _who: gpus.show(),
+                "quarantine": lambda ask, who: shunned.put(ask.target, ask.reason, who),
+                "lift": lambda ask, who: shunned.lift(ask.target, who),
             },
         )
         self.host = HostWatch(

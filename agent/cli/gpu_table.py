@@ -78,7 +78,7 @@ def summary(views: GpuViews) -> str:
     ]
     if not_read := sum(view.problem is not None for view in views.gpus):
         parts.append(f"{not_read} not read")
-    if shunned := sum(map(_in_quarantine, readings)):
+    if shunned := sum(bool(reasons_of(reading)) for reading in readings):
         parts.append(f"{shunned} in quarantine")
     versions = {view.facts.driver_version for view in views.gpus if view.facts} - {None}
     driver = f", driver {', '.join(sorted(map(str, versions)))}" if versions else ""
@@ -215,16 +215,18 @@ def _state(view: GpuView, at: datetime) -> Text:
     return found
 
 
+def reasons_of(reading: GpuReading | None) -> str:
+    """Why a GPU is in quarantine; empty where it is not."""
+    faults = reading.faults if reading else ()
+    return " ".join(fault.message for fault in faults if fault.code == QUARANTINE)
+
+
 def _faults(reading: GpuReading) -> list[str]:
     """The quarantine first, and then what its reasons do not say already."""
-    reasons = " ".join(each.message for each in reading.faults if each.code == QUARANTINE)
+    reasons = reasons_of(reading)
     others = [each.message for each in reading.faults if each.code != QUARANTINE]
     told = [f"{QUARANTINE}: {reasons}"] if reasons else []
     return told + [message for message in others if message not in reasons]
-
-
-def _in_quarantine(reading: GpuReading) -> bool:
-    return any(fault.code == QUARANTINE for fault in reading.faults)
 
 
 COLUMNS = (

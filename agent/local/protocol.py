@@ -12,6 +12,7 @@ import msgspec
 
 PortName = Literal["rpc_port", "web_port", "side_port", "framed_port"]
 LINE_LIMIT_BYTES = 64 * 1024
+_NEED_TARGET = frozenset({"act", "lock", "unlock", "quarantine", "lift"})
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,7 +21,10 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The address of `read` may be the id of a device that is known.
     """
 
-    op: Literal["status", "read", "watch", "gpus", "act", "lock", "unlock", "locks"]
+    op: Literal[
+        "status", "read", "watch", "gpus", "act",
+        "lock", "unlock", "locks", "quarantine", "lift",
+    ]  # fmt: skip
     address: str | None = None
     ports: dict[PortName, Annotated[int, msgspec.Meta(ge=1, le=65_535)]] = {}
     driver: str | None = None
@@ -38,7 +42,7 @@ def parse(line: bytes) -> Request:
         raise ValueError(f"not a request: {error}") from None
     if request.op == "read" and not request.address:
         raise ValueError("read needs an address")
-    if request.op in ("act", "lock", "unlock") and not request.target:
+    if request.op in _NEED_TARGET and not request.target:
         raise ValueError(f"{request.op} needs a target")
     return request
 

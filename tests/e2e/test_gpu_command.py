@@ -148,6 +148,42 @@ def test_through_the_agent(gpus, tmp_path):
         assert "quarantine: XID 79" in stoker("gpu", at=at).stdout
 
 
+def test_a_person_puts_a_gpu_into_quarantine_and_ends_it(gpus, tmp_path):
+    with agent(tmp_path, gpus) as node:
+        at = node.socket
+        wait_until(lambda: len(seen_or_none(at)) == 3, 20, "all are read")
+        assert stoker("quarantine", at=at).stdout == "no GPU is in quarantine\n"
+        assert "needs a reason" in stoker("quarantine", "gpu:1", at=at).stderr
+        done = stoker("quarantine", "gpu:1", "--reason", "fan screams", at=at)
+        assert "is in quarantine: fan screams" in done.stdout, done.stderr
+        wait_until(lambda: "quarantine: fan screams" in stoker("gpu", at=at).stdout, 10)
+        assert state(at, "gpu:1") == "quarantined"
+        assert state(at, "gpu:0") == "ok"
+
+        assert node.process
+        node.process.kill()
+        node.start()
+        wait_until(lambda: state(at, "gpu:1") == "quarantined", 20, "it lasts over a restart")
+        assert "fan screams" in stoker("quarantine", at=at).stdout
+
+        assert stoker("quarantine", "gpu:1", "--lift", at=at).returncode == 0
+        assert state(at, "gpu:1") == "ok"
+        again = stoker("quarantine", "gpu:1", "--lift", at=at)
+        assert (again.returncode, "is in no quarantine" in again.stderr) == (1, True)
+        other = stoker("quarantine", "10.0.0.1", "--lift", at=at)
+        assert "10.0.0.1 is no GPU of this host" in other.stderr
+        audit = ("audit", "show", "--dir", str(tmp_path / "state/audit"))
+        shown = subprocess.run([*STOKER, *audit], capture_output=True, text=True, check=False)
+        assert "quarantine.set" in shown.stdout, shown.stderr
+        assert "quarantine.lifted" in shown.stdout
+
+
+def state(at: Path, name: str) -> str | None:
+    """What one of them is doing."""
+    done = stoker("read", name, "--json", at=at)
+    return json.loads(done.stdout)["reading"]["state"] if done.returncode == 0 else None
+
+
 def test_a_host_without_gpus_says_so(tmp_path):
     more = '[gpu]\nsocket = "/nonexistent/gpu.sock"\n'
     with Node(tmp_path, more=more, **ALONE) as node:
