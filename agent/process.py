@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import resource
-import sys
 from collections.abc import Callable
 
 from agent import sdnotify
@@ -17,7 +16,6 @@ SPARE_DESCRIPTORS = 200
 """For the broker, the database, web pages, and whoever asks on the control socket."""
 
 COLLECT_S = 1.0
-THREADS_WAIT_S = 0.001
 _YOUNG_OBJECTS = 50_000
 _COLLECTIONS_PER_GENERATION = 20
 """Readings are untracked structs that hold no cycles: there is little to be found."""
@@ -40,15 +38,6 @@ def tune_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-
-
-def share_with_threads() -> None:
-    """Let threads have their turn sooner: they write what an order waits for.
-
-    A thread that writes asks for the interpreter a dozen times for each commit, and by Python's own
-    5 ms each a commit would take a tenth of a second while ten thousand orders go out.
-    """
-    sys.setswitchinterval(THREADS_WAIT_S)
 
 
 async def collect(urgent: Callable[[], bool]) -> None:

@@ -85,7 +85,6 @@ class Agent:
             ]
             tasks = [group.create_task(part, name=name) for name, part in self._parts()]
             process.tune_gc()
-            process.share_with_threads()
             sdnotify.ready("working")
             await stop.wait()
             sdnotify.stopping("delivering what is here")
