@@ -155,7 +155,9 @@ class Sender:
         try:
             return dict(wait_until(found, timeout_s))
         except AssertionError:
-            seen = [(each["state"], each["done"], each["words"]) for each in self.states[command_id]][-3:]
+            seen = [
+                (each["state"], each["done"], each["words"]) for each in self.states[command_id]
+            ][-3:]
             seen += [each["results"] for each in self.pages[command_id].values()]
             raise AssertionError(f"{command_id}: not {sorted(wanted)} but {seen}") from None
 

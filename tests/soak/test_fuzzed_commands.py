@@ -22,7 +22,21 @@ ENVELOPES = int(os.environ.get("FUZZED_ENVELOPES", "1000000"))
 SEED = int(os.environ.get("SOAK_SEED") or 1)
 AT_ONCE = 500
 OPS, THIEF = Signer("ops"), Signer("ops")
-WRONG: tuple[Any, ...] = (None, "x", True, -1, 1e300, "", "x" * 300, [], [[]], {}, {"": 0}, "\0", "💥")
+WRONG: tuple[Any, ...] = (
+    None,
+    "x",
+    True,
+    -1,
+    1e300,
+    "",
+    "x" * 300,
+    [],
+    [[]],
+    {},
+    {"": 0},
+    "\0",
+    "💥",
+)
 
 
 def flipped(rng: random.Random, token: bytes, _claims: dict[str, Any]) -> bytes:
