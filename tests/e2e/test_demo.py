@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,11 +82,13 @@ def test_eight_fake_gpus_beside_the_miners_and_nothing_left_behind():
 def test_killed_outright_it_leaves_no_process_behind():
     with demo("--gpus", "h100-sxm*2") as process:
         until(process, r"^GPUs: ")
+        directory = Path(until(process, r"stoker gpu --watch --socket (\S+)")[1]).parent
         until(process, r"^publishing to")
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait(10)
         wait_until(lambda: not [child for child in children if child.is_running()], 20)
+        shutil.rmtree(directory)
 
 
 def test_without_a_compiler_it_says_what_is_missing_and_goes_on():
