@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from agent import process, sdnotify
-from agent.app import commanding
+from agent.app.commanding import deeds
 from agent.app.fleet import Fleet
 from agent.app.reloading import Reloading
 from agent.clock import SystemClock
@@ -34,6 +34,8 @@ from agent.mqtt.events import Message
 from agent.mqtt.session import Session
 from agent.mqtt.settings import SessionSettings
 from agent.mqtt.topics import Topics
+from agent.remote.parts import Parts
+from agent.remote.remote import Remote
 from agent.store.audit import AuditLog
 from agent.store.database import Database
 from agent.store.journal import Journal
@@ -191,11 +193,35 @@ class Agent:
             restores=self.config.gpu.undone == "restore",
         )
         self.statements.control = self.control.mode
-        self.remote = commanding.remote(self)
+        self.remote = Remote(self.config.commands, self._parts_of_commands())
         self.remote.book.load(await self.journal.entries())
         self.session.subscribe(self.remote.filters)
         self._away = Away(
             self.config.away, self.control, self.clock, lambda: self.session.connected
+        )
+
+    def _parts_of_commands(self) -> Parts:
+        return Parts(
+            site=self.config.site.name,
+            topics=self.topics,
+            control=self.control,
+            inventory=self.fleet.inventory,
+            poller=self.fleet.poller,
+            outbox=self.outbox,
+            journal=self.journal,
+            audit=self.audit,
+            clock=self.clock,
+            pump=self.publisher.pump,
+            expires=lambda: self.session.speaks_v5,
+            synchronised=self.statements.clock_synchronised,
+            tell=self.feed.event,
+            deeds=deeds(
+                self.config,
+                fleet=self.fleet,
+                delivery=self.delivery,
+                statements=self.statements,
+                reloading=self.reloading,
+            ),
         )
 
     def _build_local(self) -> None:
