@@ -13,6 +13,7 @@ import pytest
 
 from agent.command.control import Control, Durable
 from agent.command.desired import APART_S
+from agent.command.effects import Verdict
 from agent.command.orders import Result
 from agent.command.reconciler import KEY, RESTORER
 from agent.config.schema import Allow
@@ -376,6 +377,39 @@ async def test_an_answer_that_never_came_is_settled_by_what_is_seen() -> None:
         await place.read(power_limit_w=400.0)  # it was obeyed after all
         await place.read(power_limit_w=700.0)
         assert [each["params"] for each in place.told] == [{"watts": 400.0}]
+
+
+async def test_the_verdict_of_an_order_says_nothing_of_another_one() -> None:
+    async with rack() as place:
+        first, second = (
+            place.control.order("power.limit", {"watts": watts}, place.device.id, ME)
+            for watts in (400, 300)
+        )
+        for order in (first, second):
+            place.control.sending(place.device, order)
+        result = Result(
+            device_id=place.device.id,
+            address=place.device.address,
+            verdict=Verdict.REFUSED,
+            words="no",
+            answer=Answer.REFUSED,
+        )
+        place.control.ended(first, place.device, result)
+        await place.read(power_limit_w=300.0)
+        await place.read(power_limit_w=700.0)
+        assert [each["params"] for each in place.told] == [{"watts": 300.0}]
+
+
+async def test_a_lock_that_was_being_lifted_when_the_agent_died_is_wanted_no_more() -> None:
+    sent = {"order": "a", "who": ME, "at": 1.0}
+    lock = {"verb": "gpu.clocks.lock", "params": {"min_mhz": 900, "max_mhz": 1200}, **sent}
+    reset = {"verb": "gpu.clocks.reset", "params": {}, **sent, "order": "b"}
+    record = msgspec.json.encode({"clocks": {"held": lock, "sent": reset}})
+    shelf = Shelf()
+    shelf.memories[mock_gpu_identity().id] = {KEY: record}
+    async with rack(shelf, restores=True) as place:
+        await place.read(sm_clock_mhz=1980)
+        assert (place.told, place.restored) == ([], [])
 
 
 @pytest.mark.parametrize(
