@@ -137,4 +137,20 @@ def _evidence(shown: dict[str, Any] | None) -> str:
         parts.append(f"mode {shown['mode']}")
     if shown["pools"]:
         parts.append(f"pool {shown['pools'][0]}")
+    parts += [
+        _word(name, value) for name, value in (shown.get("gpu") or {}).items() if _is_known(value)
+    ]
     return ", ".join(parts)
+
+
+def _is_known(value: Any) -> bool:
+    """False for what is not known, or empty."""
+    return value is not None and value != []
+
+
+def _word(name: str, value: Any) -> str:
+    """A value of a GPU under its own name, whose unit stands in it."""
+    said = " ".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(said, bool):
+        said = "on" if said else "off"
+    return f"{name.replace('_', ' ')} {said}"
