@@ -16,6 +16,7 @@ import psutil
 
 from drivers.gpu.answers import Event, EventKind
 from drivers.gpu.client import GpuClient
+from drivers.gpu.errors import Restarting
 from drivers.gpu.protocol import Tier
 from drivers.sim.nvml.build import NEWEST
 from drivers.sim.nvml.control import FakeGpus
@@ -148,3 +149,15 @@ async def connected(path: Path, heard: Heard | None = None) -> AsyncIterator[Gpu
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def opened(client: GpuClient) -> None:
+    """Wait until the driver is open: on a busy machine its child takes seconds to begin."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await client.inventory()
+            except Restarting:
+                await asyncio.sleep(0.1)
+            else:
+                return

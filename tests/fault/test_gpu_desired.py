@@ -24,7 +24,7 @@ from drivers.gpu.gpu import Gpu, GpuHost
 from drivers.probe import Finding
 from drivers.sim.nvml.control import FakeGpus
 from tests.fakes import Fleet, kept
-from tests.gpu import Service, connected, fake_gpus, service
+from tests.gpu import Service, connected, fake_gpus, opened, service
 
 ME = "local:tester"
 FAST_S, MEDIUM_S = 0.1, 1.0
@@ -124,6 +124,7 @@ async def site(tmp_path: Path, running: Service, *, restores: bool = False) -> A
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(tmp_path / "state.db"))
         client = await stack.enter_async_context(connected(running.path))
+        await opened(client)
         host = GpuHost(client, SystemClock(), medium_s=MEDIUM_S, slow_s=5.0)
         found = {gpu.uuid: gpu for gpu in await host.gpus()}
         made = Site(database, [found[uuid] for uuid in running.uuids], restores=restores)

@@ -17,7 +17,7 @@ from drivers.gpu.errors import Cause, DriverNotLoaded, GpuLost, GpuUnknown, Vers
 from drivers.gpu.protocol import Tier
 from drivers.gpu.wants import ComputeMode, Ecc, LockedClocks, Persistence, PowerLimit
 from drivers.sim.nvml.control import FakeGpus
-from tests.gpu import ALL, FAST, Heard, Service, connected, fake_gpus, service
+from tests.gpu import ALL, FAST, Heard, Service, connected, fake_gpus, opened, service
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def heard() -> Heard:
 @pytest.fixture
 async def client(running: Service, heard: Heard) -> AsyncIterator[GpuClient]:
     async with connected(running.path, heard) as connection:
-        await connection.inventory()
+        await opened(connection)
         yield connection
 
 

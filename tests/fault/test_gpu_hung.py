@@ -19,7 +19,7 @@ from drivers.gpu.errors import Cause, DriverHung
 from drivers.gpu.wants import PowerLimit
 from drivers.sim.nvml.control import FakeGpus
 from drivers.sim.nvml.faults import Kind
-from tests.gpu import FAST, QUICK, Heard, Service, connected, fake_gpus, service
+from tests.gpu import FAST, QUICK, Heard, Service, connected, fake_gpus, opened, service
 
 CLOCKS = "nvmlDeviceGetClockInfo"
 HANGS = (Kind.HANG, Kind.HANG_IN_D)
@@ -45,7 +45,7 @@ def heard() -> Heard:
 @pytest.fixture
 async def client(running: Service, heard: Heard) -> AsyncIterator[GpuClient]:
     async with connected(running.path, heard) as connection:
-        await connection.inventory()
+        await opened(connection)
         yield connection
 
 

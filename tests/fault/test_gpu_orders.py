@@ -18,7 +18,7 @@ from drivers.gpu.errors import DriverHung, GpuLost, InUse, NotAllowed, Released
 from drivers.gpu.gpu import Gpu, GpuHost
 from drivers.model_gpu import GpuReading
 from drivers.sim.nvml.control import FakeGpus
-from tests.gpu import Service, connected, fake_gpus, service
+from tests.gpu import Service, connected, fake_gpus, opened, service
 from tests.harness import wait_until
 
 ALLOWED = ("--allow=mig", "--allow=reset", "--allow=fan")
@@ -55,6 +55,7 @@ def running(tmp_path: Path, fake: FakeGpus, resets: Path) -> Iterator[Service]:
 async def gpus(running: Service) -> AsyncIterator[list[Gpu]]:
     """The drivers, in the order of their slots, identified and read."""
     async with connected(running.path) as client:
+        await opened(client)
         host = GpuHost(client, SystemClock())
         found = {gpu.uuid: gpu for gpu in await host.gpus()}
         ordered = [found[uuid] for uuid in running.uuids]

@@ -21,7 +21,7 @@ from drivers.gpu.errors import InUse, NotAllowed, Released
 from drivers.gpu.wants import FanDuty, MigLayout, MigMode, Persistence, PowerLimit
 from drivers.sim.nvml.control import FakeGpus
 from drivers.sim.nvml.gpu import RECOVERY
-from tests.gpu import FAST, Heard, Service, connected, fake_gpus, service
+from tests.gpu import FAST, Heard, Service, connected, fake_gpus, opened, service
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def heard() -> Heard:
 @pytest.fixture
 async def client(running: Service, heard: Heard) -> AsyncIterator[GpuClient]:
     async with connected(running.path, heard) as connection:
-        await connection.inventory()
+        await opened(connection)
         yield connection
 
 
