@@ -105,13 +105,13 @@ class Book:
             if not command.final:
                 self._active[command.id] = command
             self._note(command, "command.rejected" if command.final else "command.accepted")
-        written = self._journal.put(
+        await self._journal.put(
             [_entry(each.command, each.token) for each in arrivals],
             {each.command.id: each.device_ids for each in arrivals if each.device_ids},
         )
-        await asyncio.gather(written, self._write_audit())  # two files, two threads, one wait
 
-    async def _write_audit(self) -> None:
+    async def write_audit(self) -> None:
+        """Wait until what was decided is in the audit, as far as the disk takes it."""
         try:
             await self._audit.write()
         except StoreError as error:  # it keeps what waits, and says so where that is too much

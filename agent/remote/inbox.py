@@ -107,6 +107,7 @@ class Inbox:
                 self._book.digests[command.id] = command.record.digest
         if arrivals:
             await self._enter(arrivals)
+            await self._book.write_audit()  # before the broker forgets them, not before they begin
         for command_id, message in repeated.items():
             await self._again(command_id, message)
         await asyncio.sleep(0)  # a flood leaves time for everything else
