@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -15,7 +14,8 @@ from agent.errors import AgentError
 from agent.fleet.inventory import Device
 from agent.remote.book import Book
 from agent.remote.claims import Claims
-from agent.remote.command import Command
+from agent.remote.command import Command, moment
+from agent.remote.messages import State
 from agent.remote.node_verbs import NODE_VERBS, READ_NOW
 from agent.remote.parts import Parts
 from agent.remote.reasons import Reason, Rejected
@@ -58,7 +58,7 @@ class Admission:
     def admit(self, command: Command, key: Key, now: float) -> Sequence[Device]:
         """Move a command to `accepted`; its devices. Raises `Rejected`."""
         claims = command.record.claims
-        key.permit(_known(claims.verb), datetime.fromtimestamp(now, UTC))
+        key.permit(_known(claims.verb), moment(now))
         key.take(self._clock.monotonic())
         self._check_supersedes(claims, key, now)
         if claims.verb in NODE_VERBS:
@@ -70,7 +70,7 @@ class Admission:
             raise Rejected(Reason.BUSY, f"{MOST_UNDER_WAY} commands are under way")
         command.record.targets = len(devices)
         what = f"{claims.verb} on {len(devices)} devices" if devices else claims.verb
-        command.accept(now, f"{what} by {command.who}")
+        command.move(State.ACCEPTED, now, f"{what} by {command.who}")
         return devices
 
     # --- what the node itself is told -------------------------------------------------------
@@ -91,7 +91,7 @@ class Admission:
     def _check_supersedes(self, claims: Claims, key: Key, now: float) -> None:
         """Whoever may cancel may supersede; everybody may supersede what he sent himself."""
         if claims.supersedes and not self._owns(claims.supersedes, key):
-            key.permit("command.cancel", datetime.fromtimestamp(now, UTC))
+            key.permit("command.cancel", moment(now))
 
     def _owns(self, command_ids: Sequence[str], key: Key) -> bool:
         senders = {self._book.sender_of(each) for each in command_ids} - {None}

@@ -94,16 +94,16 @@ class Book:
         command = self._active.get(command_id)
         return None if command is None else command.record.key
 
-    async def enter(self, arrivals: Sequence[Arrival]) -> None:
-        """Write down what has come; raises `StoreError` where the disk does not take it.
+    def know(self, command: Command) -> None:
+        """Count a command as known from now on, whether or not it can be written down."""
+        self.digests[command.id] = command.record.digest
+        if not command.final:
+            self._active[command.id] = command
 
-        What is accepted counts as known from here on, whether or not it could be written.
-        """
+    async def enter(self, arrivals: Sequence[Arrival]) -> None:
+        """Write down what has come; raises `StoreError` where the disk does not take it."""
         for arrival in arrivals:
             command = arrival.command
-            self.digests[command.id] = command.record.digest
-            if not command.final:
-                self._active[command.id] = command
             self._note(command, "command.rejected" if command.final else "command.accepted")
         await self._journal.put(
             [_entry(each.command, each.token) for each in arrivals],
@@ -122,10 +122,6 @@ class Book:
         self._active.pop(command.id, None)
         self.digests.pop(command.id, None)
 
-    async def mark(self, command_id: str, device_id: str) -> None:
-        """Write down that a device is about to be sent to; see `Journal.mark`."""
-        await self._journal.mark(command_id, device_id)
-
     async def close(self, command: Command) -> None:
         """Write down how a command ended, and tell it."""
         self._active.pop(command.id, None)
@@ -139,12 +135,11 @@ class Book:
 
     def tell(self, command: Command) -> None:
         """Publish the state of a command; of the last one it is noted that the broker has it."""
-        self._reporter.tell(command, lambda: self._arrived(command))
+        self._reporter.tell(command, (lambda: self._arrived(command)) if command.final else None)
 
     def _arrived(self, command: Command) -> None:
-        if command.final:
-            self._told.append(msgspec.structs.replace(_entry(command), told=True))
-            self._news.set()
+        self._told.append(msgspec.structs.replace(_entry(command), told=True))
+        self._news.set()
 
     async def kept(self, command_id: str) -> Kept:
         """What was done of a command before a restart."""

@@ -12,12 +12,8 @@ from agent.remote.claims import Claims
 from agent.remote.messages import CommandState, State, Watts
 from agent.remote.reasons import Reason, Rejected
 
-_NEXT: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.REJECTED, State.ACCEPTED}),
-    State.ACCEPTED: frozenset(State) - {State.RECEIVED, State.REJECTED, State.ACCEPTED},
-    State.SCHEDULED: frozenset(State) - {State.RECEIVED, State.REJECTED, State.ACCEPTED},
-    State.EXECUTING: frozenset(State) - {State.RECEIVED, State.REJECTED, State.ACCEPTED},
-}
+_AT_FIRST = frozenset({State.REJECTED, State.ACCEPTED})
+_LATER = frozenset(State) - _AT_FIRST - {State.RECEIVED}
 LEAP = 1_000_000
 """Of the numbers of states after a restart: the last ones may have been told and not kept."""
 
@@ -80,15 +76,12 @@ class Command:
     def move(self, state: State, at: float, words: str, *, waiting_for: str | None = None) -> None:
         """Go on to a state; a step back is an error of ours."""
         record = self.record
-        if state not in _NEXT.get(record.state, frozenset()):
+        following = _AT_FIRST if record.state is State.RECEIVED else _LATER
+        if self.final or state not in following:
             raise ValueError(f"{self}: no way to {state}")
         record.state, record.at, record.words = state, at, words
         record.waiting_for = waiting_for
         record.seq += 1
-
-    def accept(self, at: float, words: str) -> None:
-        """Take it on."""
-        self.move(State.ACCEPTED, at, words)
 
     def progress(self, at: float) -> None:
         """Count up for another word of the same state."""

@@ -104,7 +104,7 @@ class Inbox:
                 command = judgement.command
                 ids = [device.id for device in judgement.devices]
                 arrivals[command.id] = Arrival(command, message.payload, ids), judgement
-                self._book.digests[command.id] = command.record.digest
+                self._book.know(command)
         if arrivals:
             await self._enter(arrivals)
             await self._book.write_audit()  # before the broker forgets them, not before they begin
@@ -131,7 +131,7 @@ class Inbox:
                     known=False,
                 )
                 continue
-            self._reporter.tell(command)
+            self._book.tell(command)
             if not command.final:
                 self._lives.begin(command, judged.devices)
 

@@ -7,14 +7,13 @@ right, what it asks for, on how many devices, and whether anything speaks agains
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agent.fleet.inventory import Device
 from agent.mqtt.events import Message
 from agent.remote.admission import Admission
 from agent.remote.claims import Claims
-from agent.remote.command import Command, Record
+from agent.remote.command import Command, Record, moment
 from agent.remote.envelope import COMMAND_LIMIT_BYTES, digest_of, parse, read_claims
 from agent.remote.parts import Parts
 from agent.remote.reasons import Reason, Rejected
@@ -94,7 +93,7 @@ class Judge:
     def _screened(self, payload: bytes, address: Address) -> tuple[Claims, Key]:
         """Who sends what, to us; raises `Rejected`."""
         envelope = parse(payload)
-        key = self._ring().verify(envelope, datetime.fromtimestamp(self._clock.now(), UTC))
+        key = self._ring().verify(envelope, moment(self._clock.now()))
         claims = read_claims(envelope)
         if claims.jti != address.command_id:
             raise Rejected(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.command.effects import Verdict
-from agent.command.orders import Result
+from agent.command.orders import Order, Result
 from agent.command.readback import ReadBack
 from agent.command.verbs import VERBS
 from agent.errors import AgentError
@@ -42,6 +42,7 @@ class Lives:
         self._control = parts.control
         self._inventory = parts.inventory
         self._clock = parts.clock
+        self._journal = parts.journal
         self._admission = admission
         self._book = book
         self._runner = runner
@@ -129,7 +130,7 @@ class Lives:
             await self._tell_node(command)
         elif verb == READ_NOW:
             self._executing(command)
-            gate = CommandGate(command, self._book, self._clock, sheds=False)
+            gate = CommandGate(command, self._journal, self._clock, sheds=False)
             await self._reader.run(command, devices, gate)
         else:
             await self._runner.run(command, devices)
@@ -191,16 +192,20 @@ class Lives:
         if command.record.state is not State.EXECUTING:
             command.move(State.EXECUTING, self._clock.now(), "taken up after a restart")
         self._reporter.tell(command)
+        marked = [device for device in left if device.id in marks]
         unsent = [device for device in left if device.id not in marks]
         async with asyncio.TaskGroup() as group:
-            for device in left:
-                if device.id in marks:
-                    group.create_task(self._look_back(command, device, marks[device.id]))
+            if marked:
+                order = self._admission.order(command)
+                for device in marked:
+                    looking = self._look_back(command, order, device, marks[device.id])
+                    group.create_task(looking)
             if unsent:
                 group.create_task(self._execute(command, unsent))
 
-    async def _look_back(self, command: Command, device: Device, marked_at: float) -> None:
-        order = self._admission.order(command)
+    async def _look_back(
+        self, command: Command, order: Order, device: Device, marked_at: float
+    ) -> None:
         result: Result = await self._readback.settle(device, order.verb, order.params, marked_at)
         self._runner.note(command, told(result))
 

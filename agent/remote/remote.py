@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +11,7 @@ from agent.config.commands import Commands
 from agent.mqtt.events import Message
 from agent.remote.admission import Admission
 from agent.remote.book import Book
+from agent.remote.command import moment
 from agent.remote.inbox import Inbox
 from agent.remote.judge import Judge
 from agent.remote.life import Lives
@@ -93,7 +93,7 @@ class Remote:
                 Alarm(
                     alarm="unsigned-commands",
                     node=self._parts.topics.node,
-                    since=datetime.fromtimestamp(self._parts.clock.now(), UTC),
+                    since=moment(self._parts.clock.now()),
                     message="commands without a signature are taken: [commands.unsigned]",
                 )
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -154,7 +153,7 @@ class Reporter:
         self._tell_event(
             Event(
                 name="command.refused",
-                at=datetime.fromtimestamp(self._clock.now(), UTC),
+                at=moment(self._clock.now()),
                 message=f"{count} refused as {reason}: {words}",
                 details={"reason": reason, "count": count},
             )

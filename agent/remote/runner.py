@@ -69,7 +69,7 @@ class Runner:
         held = gate.held(wave[0])
         if held is not None:
             for device in wave:
-                self._note(command, unsent(device, held.verdict, held.words))
+                self.note(command, unsent(device, held.verdict, held.words))
             return
         if command.record.state is not State.EXECUTING:
             command.move(State.EXECUTING, self._clock.now(), f"sent to {len(wave)} devices")
@@ -80,7 +80,7 @@ class Runner:
         )
         try:
             async for result in job.follow():
-                self._note(command, told(result))
+                self.note(command, told(result))
         finally:
             over.cancel()
             self._jobs.pop(command.id, None)
@@ -112,9 +112,6 @@ class Runner:
 
     def note(self, command: Command, result: DeviceResult) -> None:
         """Take a device's result, from a run or from a look back after a restart."""
-        self._note(command, result)
-
-    def _note(self, command: Command, result: DeviceResult) -> None:
         command.count(result.verdict)
         self._journal.note_result(command.id, result.device_id, msgspec.json.encode(result))
         self._reporter.result(command, result)
