@@ -122,6 +122,14 @@ class Book:
         self._active.pop(command.id, None)
         self.digests.pop(command.id, None)
 
+    async def keep(self, command: Command) -> None:
+        """Write down what somebody decided of a command; raises `StoreError` where that cannot be.
+
+        Whoever is told that a command is cancelled or approved is right after a crash, too.
+        """
+        if not command.final:  # else its end is written down
+            await self._journal.put([_entry(command)])
+
     async def close(self, command: Command) -> None:
         """Write down how a command ended, and tell it."""
         self._active.pop(command.id, None)

@@ -36,6 +36,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     waiting_for: str | None = None
     approved_by: str | None = None
     cancelled_by: str | None = None
+    stop_words: str | None = None
+    """Why nothing more of it is sent, where that was decided."""
     targets: int = 0
     done: int = 0
     verdicts: dict[str, int] = {}
@@ -50,8 +52,6 @@ class Command:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.stop_words: str | None = None
-        """Why nothing more of it is sent, where that was decided."""
         self.changed = asyncio.Event()
         """Set when it was approved or stopped: whoever waits looks again."""
 
@@ -67,6 +67,11 @@ class Command:
     def final(self) -> bool:
         """True where nothing follows."""
         return self.record.state.final
+
+    @property
+    def stop_words(self) -> str | None:
+        """Why nothing more of it is sent, where that was decided."""
+        return self.record.stop_words
 
     @property
     def who(self) -> str:
@@ -95,8 +100,8 @@ class Command:
 
     def stop(self, words: str, by: str) -> None:
         """Send nothing more of it; the first one to say so is named."""
-        if self.stop_words is None:
-            self.stop_words = words
+        if self.record.stop_words is None:
+            self.record.stop_words = words
             self.record.cancelled_by = by
             self.changed.set()
 

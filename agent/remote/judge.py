@@ -63,7 +63,7 @@ class Judge:
         ring: Callable[[], Ring],
         admission: Admission,
         known: Mapping[str, str],
-        skew_s: float,
+        skew_s: Callable[[], float],
     ) -> None:
         """`known`: the digests of the commands in the journal, by id."""
         self._root = parts.topics.root
@@ -134,7 +134,7 @@ class Judge:
         claims, expires_at = command.record.claims, command.record.expires_at
         if now >= expires_at:
             raise Rejected(Reason.EXPIRED, f"expired {now - expires_at:.0f} s ago")
-        if claims.iat > now + self._skew_s and not self._admission.lost_in_time(claims):
+        if claims.iat > now + self._skew_s() and not self._admission.lost_in_time(claims):
             raise Rejected(
                 Reason.NOT_YET_VALID,
                 f"issued {claims.iat - now:.0f} s in the future by this node's clock",
@@ -144,7 +144,7 @@ class Judge:
                 Reason.TOO_LONG_LIVED,
                 f"exp is {expires_at - claims.iat:.0f} s after iat, at most {LIFETIME_S:.0f}",
             )
-        if claims.iat < self._born_at - self._skew_s:
+        if claims.iat < self._born_at - self._skew_s():
             raise Rejected(
                 Reason.REPLAYED,
                 "issued before this node's journal began: it may have been run already",

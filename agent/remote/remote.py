@@ -40,7 +40,13 @@ class Remote:
         self._lives = Lives(parts, admission, self.book, self._runner, reporter)
         self._lives.services = NodeServices(parts, self.book, self._runner, lambda: self.ring)
         self._lives.two_person = settings.two_person
-        judge = Judge(parts, lambda: self.ring, admission, self.book.digests, settings.clock_skew_s)
+        judge = Judge(
+            parts,
+            lambda: self.ring,
+            admission,
+            self.book.digests,
+            lambda: self._settings.clock_skew_s,
+        )
         self._inbox = Inbox(parts, judge, self.book, self._lives, reporter)
 
     def parts(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:

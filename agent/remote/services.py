@@ -72,6 +72,7 @@ class NodeServices:
         """Send nothing more of a command."""
         command = self._under_way(command_id)
         self._runner.stop(command, f"cancelled by {by.who}", by.who)
+        await self._book.keep(command)
         return f"nothing more of {command_id} is sent"
 
     async def approve(self, command_id: str, digest: str, by: Command) -> str:
@@ -89,6 +90,7 @@ class NodeServices:
             )
         self._check_rights(self._ring().key(by.record.key), command)
         command.approve(by.who)
+        await self._book.keep(command)
         return f"{command_id} is approved"
 
     def _under_way(self, command_id: str) -> Command:

@@ -181,6 +181,36 @@ async def test_a_rollout_stops_where_too_many_do_not_do_it(tmp_path: Path) -> No
         assert "rollout" in state["words"] or state["cancelled_by"] == "stoker"
 
 
+async def test_an_approval_outlives_a_restart(tmp_path: Path) -> None:
+    commands = ring(OPS, OTHER, two_person=("mining.pause",))
+    commands = msgspec.structs.replace(
+        commands,
+        key=tuple(msgspec.structs.replace(key, approves=("*",)) for key in commands.key),
+    )
+    shelf = Shelf()
+    async with talk(tmp_path, commands=commands, shelf=shelf) as one:
+        late = one.house.inside.clock.now() + 500
+        command = one.order("mining.pause", ALL, nbf=late, exp=late + 2000)
+        waiting = await one.state(command, "scheduled")
+        assert waiting["waiting_for"] == "approval"
+        params = {"command": command, "digest": waiting["digest"]}
+        await one.state(one.order("command.approve", signer=OTHER, params=params), "succeeded")
+    async with talk(tmp_path, commands=commands, shelf=shelf) as one:
+        assert (await one.state(command, "succeeded"))["done"] == 4
+        assert {each["waiting_for"] for each in one.states[command]} <= {"not_before", None}
+
+
+async def test_the_skew_of_another_configuration_counts_at_once(tmp_path: Path) -> None:
+    async with talk(tmp_path) as one:
+        early = one.house.inside.clock.now() + 1000
+        state = await one.state(
+            one.order("locate", ALL, params={"on": True}, iat=early), "rejected"
+        )
+        assert state["reason"] == "not_yet_valid"
+        one.house.remote.adopt(msgspec.structs.replace(ring(OPS, OTHER), clock_skew_s=3000))
+        await one.state(one.order("mining.pause", ALL, iat=early), "succeeded")
+
+
 async def test_a_scheduled_command_outlives_a_restart(tmp_path: Path) -> None:
     shelf = Shelf()
     async with talk(tmp_path, shelf=shelf) as one:
