@@ -22,6 +22,7 @@ import msgspec
 from agent.store.audit_chain import Entry, Head
 from agent.store.audit_files import FILE_BYTES, AuditFiles, InUse
 from agent.store.memories import StoreError
+from agent.store.trouble import Trouble
 from drivers.api import Clock
 
 log = logging.getLogger("stoker.store")
@@ -63,7 +64,11 @@ class AuditLog:
         self._writing: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         """The write that takes what comes while another is under way."""
-        self._trouble = False
+        self._trouble = Trouble(
+            log,
+            "the audit is not written, will be tried again",
+            "the audit is written again",
+        )
 
     async def __aenter__(self) -> AuditLog:
         try:
@@ -72,7 +77,7 @@ class AuditLog:
             await self._end()
             raise
         except StoreError as error:
-            self._complain(error)
+            self._trouble.met(error)
         except BaseException:
             await self._end()
             raise
@@ -138,7 +143,7 @@ class AuditLog:
         done, _ = await asyncio.wait([writing], timeout=PATIENCE_S)
         if not done:
             error = StoreError(f"{self._directory}: not on disk within {PATIENCE_S:g} s")
-            self._complain(error)
+            self._trouble.met(error)
             raise error
         await writing
 
@@ -161,9 +166,9 @@ class AuditLog:
             await self._write_lost()
             await self._write_waiting()
         except StoreError as error:
-            self._complain(error)
+            self._trouble.met(error)
             raise
-        self._recovered()
+        self._trouble.over()
 
     async def _open(self) -> None:
         if self._files.is_open:
@@ -206,17 +211,6 @@ class AuditLog:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except OSError as error:
             raise StoreError(f"{self._directory}: {error}") from error
-
-    def _complain(self, error: StoreError) -> None:
-        """Say it once; what waits is kept, and tried again."""
-        if not self._trouble:
-            log.error("the audit is not written, will be tried again: %s", error)
-        self._trouble = True
-
-    def _recovered(self) -> None:
-        if self._trouble:
-            log.warning("the audit is written again")
-        self._trouble = False
 
 
 def _sum(earlier: Lost | None, later: Lost | None) -> Lost | None:

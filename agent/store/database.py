@@ -23,6 +23,8 @@ from agent.store.memories import (
     Memories,
     StoreError,
 )
+from agent.store.sqlite_file import connect, connect_without_writing
+from agent.store.trouble import Trouble
 
 __all__ = ["MEMORY_LIMIT_BYTES", "Database", "StoreError"]
 
@@ -52,7 +54,9 @@ class Database:
         self._connection: sqlite3.Connection
         self._dirty: dict[str, bytes | None] = {}
         self._memories = Memories(lambda changes: self._run(lambda: self._write_changes(changes)))
-        self._trouble = False
+        self._trouble = Trouble(
+            log, "state not saved, will be tried again", "the state is saved again"
+        )
         self._owes_epoch = False
         self.epoch = 0
         """Counts the starts of this node; a later start has the higher number."""
@@ -84,20 +88,9 @@ class Database:
             try:
                 await self.flush()
             except StoreError as error:
-                self._complain(error)
+                self._trouble.met(error)
             else:
-                self._recovered()
-
-    def _complain(self, error: StoreError) -> None:
-        """Say it once; what waits is kept, and tried again."""
-        if not self._trouble:
-            log.error("state not saved, will be tried again: %s", error)
-        self._trouble = True
-
-    def _recovered(self) -> None:
-        if self._trouble:
-            log.warning("the state is saved again")
-        self._trouble = False
+                self._trouble.over()
 
     # --- devices -----------------------------------------------------------------------
 
@@ -195,18 +188,13 @@ class Database:
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._connect()
-            self._check_version()
+            self._connection = connect(self._path)
+            self._check_version(self._connection)
             self._begin()
         except sqlite3.OperationalError as error:
             self._close()
             self._open_without_writing(error)
         self._memories.load(self._connection.execute("SELECT * FROM memory"))
-
-    def _connect(self) -> None:
-        self._connection = sqlite3.connect(self._path, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
 
     def _begin(self) -> None:
         with self._connection:
@@ -216,37 +204,30 @@ class Database:
                 "ON CONFLICT (key) DO UPDATE SET value = value + 1"
             )
             self._connection.execute(f"PRAGMA user_version={VERSION}")
-        self.epoch = self._epoch_on_disk()
+        self.epoch = _epoch_in(self._connection)
 
     def _open_without_writing(self, why: sqlite3.OperationalError) -> None:
-        """Begin with what is on a disk that takes nothing; what there is to write waits for it.
-
-        Alone with the database, SQLite needs no file beside it, for which there may be no room;
-        nobody else can read it then until the next start.
-        """
-        self._connection = sqlite3.connect(self._path, check_same_thread=False)
-        try:
-            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._check_version()
-            self.epoch = self._epoch_on_disk() + 1
-        except sqlite3.OperationalError:
-            raise why from None
+        """Begin with what is on a disk that takes nothing; what there is to write waits for it."""
+        self._connection = connect_without_writing(self._path, why, self._read_start)
         self._owes_epoch = True
         log.error("%s cannot be written: %s", self._path, why)
 
-    def _epoch_on_disk(self) -> int:
-        query = "SELECT value FROM meta WHERE key = 'epoch'"
-        (epoch,) = self._connection.execute(query).fetchone()
-        return int(epoch)
+    def _read_start(self, connection: sqlite3.Connection) -> None:
+        self._check_version(connection)
+        self.epoch = _epoch_in(connection) + 1
 
     def _close(self) -> None:
         if hasattr(self, "_connection"):
             self._connection.close()
 
-    def _check_version(self) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+    def _check_version(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise OSError(
                 f"written by a newer version (format {version}, this one reads {VERSION})"
             )
+
+
+def _epoch_in(connection: sqlite3.Connection) -> int:
+    (epoch,) = connection.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()
+    return int(epoch)

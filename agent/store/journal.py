@@ -19,6 +19,8 @@ from agent.store import journal_tables as tables
 from agent.store.commits import Batch, Commits
 from agent.store.journal_tables import Entry
 from agent.store.memories import StoreError
+from agent.store.sqlite_file import connect, connect_without_writing
+from agent.store.trouble import Trouble
 from drivers.api import Clock
 
 __all__ = ["Entry", "Journal", "StoreError"]
@@ -63,7 +65,11 @@ class Journal:
         self._commits = Commits(self._thread, _Notes, self._write)
         self._unwanted: set[str] = set()
         """Commands that came to disk after their sender had been told that they had not."""
-        self._trouble = False
+        self._trouble = Trouble(
+            log,
+            "the journal of commands cannot be written",
+            "the journal of commands is written again",
+        )
         self.born_at = 0.0
         """When this journal began, in seconds since the epoch: of what was issued before that
         nobody knows whether it was run."""
@@ -98,21 +104,10 @@ class Journal:
                     await self.prune(self._clock.now())
                     prune_at = self._clock.monotonic() + PRUNE_S
             except StoreError as error:
-                self._complain(error)
+                self._trouble.met(error)
             else:
-                self._recovered()
+                self._trouble.over()
             await asyncio.sleep(FLUSH_S)
-
-    def _complain(self, error: StoreError) -> None:
-        """Say it once; results are kept, and tried again."""
-        if not self._trouble:
-            log.error("the journal of commands cannot be written: %s", error)
-        self._trouble = True
-
-    def _recovered(self) -> None:
-        if self._trouble:
-            log.warning("the journal of commands is written again")
-        self._trouble = False
 
     @property
     def commits(self) -> int:
@@ -227,11 +222,11 @@ class Journal:
         if not self._path.exists():
             self._path.touch(0o600)  # commands hold the passwords of pools
         try:
-            self._connection = tables.connect(self._path)
+            self._connection = connect(self._path)
             tables.begin(self._connection, self._clock.now())
         except sqlite3.OperationalError as error:
             self._close()
-            self._connection = tables.connect_without_writing(self._path, error)
+            self._connection = connect_without_writing(self._path, error, tables.check)
             log.error("%s cannot be written: %s", self._path, error)
         self.born_at = tables.born_at(self._connection)
 

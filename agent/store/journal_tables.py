@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from sys import intern
 from typing import Any, Literal, TypeVar
 
@@ -83,35 +82,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What its owner keeps with it. None is not written either."""
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a journal that is written durably."""
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def connect_without_writing(path: Path, why: sqlite3.OperationalError) -> sqlite3.Connection:
-    """Open a journal on a disk that takes nothing; it is written as soon as the disk takes it.
-
-    Alone with it, SQLite needs no file beside it, for which there may be no room.
-    """
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        connection.execute("PRAGMA synchronous=FULL")
-        _check_version(connection)
-        born_at(connection)
-    except (sqlite3.Error, OSError) as error:
-        connection.close()
-        raise (why if isinstance(error, sqlite3.OperationalError) else error) from None
-    return connection
-
-
 def begin(connection: sqlite3.Connection, now: float) -> None:
     """Make the tables where there are none; raises `OSError` where a newer version did."""
     _check_version(connection)
@@ -119,6 +89,12 @@ def begin(connection: sqlite3.Connection, now: float) -> None:
         connection.executescript(_SCHEMA)
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('born_at', ?)", (now,))
         connection.execute(f"PRAGMA user_version={VERSION}")
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """See that there is a journal which can be read; raises what `begin` does."""
+    _check_version(connection)
+    born_at(connection)
 
 
 def born_at(connection: sqlite3.Connection) -> float:
