@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,31 +16,7 @@ from drivers.gpu.errors import Cause, DriverNotLoaded, GpuLost, GpuUnknown, Vers
 from drivers.gpu.protocol import Tier
 from drivers.gpu.wants import ComputeMode, Ecc, LockedClocks, Persistence, PowerLimit
 from drivers.sim.nvml.control import FakeGpus
-from tests.gpu import ALL, FAST, Heard, Service, connected, fake_gpus, opened, service
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeGpus]:
-    with fake_gpus(tmp_path) as gpus:
-        yield gpus
-
-
-@pytest.fixture
-def running(tmp_path: Path, fake: FakeGpus) -> Iterator[Service]:
-    with service(tmp_path, fake) as started:
-        yield started
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
-async def client(running: Service, heard: Heard) -> AsyncIterator[GpuClient]:
-    async with connected(running.path, heard) as connection:
-        await opened(connection)
-        yield connection
+from tests.gpu import ALL, FAST, Heard, Service, connected, fake_gpus, service
 
 
 def causes(scanned: Scanned) -> list[Cause | None]:

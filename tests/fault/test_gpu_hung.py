@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -19,34 +18,10 @@ from drivers.gpu.errors import Cause, DriverHung
 from drivers.gpu.wants import PowerLimit
 from drivers.sim.nvml.control import FakeGpus
 from drivers.sim.nvml.faults import Kind
-from tests.gpu import FAST, QUICK, Heard, Service, connected, fake_gpus, opened, service
+from tests.gpu import FAST, QUICK, Heard, Service, connected, service
 
 CLOCKS = "nvmlDeviceGetClockInfo"
 HANGS = (Kind.HANG, Kind.HANG_IN_D)
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeGpus]:
-    with fake_gpus(tmp_path) as gpus:
-        yield gpus
-
-
-@pytest.fixture
-def running(tmp_path: Path, fake: FakeGpus) -> Iterator[Service]:
-    with service(tmp_path, fake) as started:
-        yield started
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
-async def client(running: Service, heard: Heard) -> AsyncIterator[GpuClient]:
-    async with connected(running.path, heard) as connection:
-        await opened(connection)
-        yield connection
 
 
 def causes(scanned: object) -> list[Cause | None]:

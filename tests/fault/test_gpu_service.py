@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,32 +20,7 @@ from drivers.gpu.errors import InUse, NotAllowed, Released
 from drivers.gpu.wants import FanDuty, MigLayout, MigMode, Persistence, PowerLimit
 from drivers.sim.nvml.control import FakeGpus
 from drivers.sim.nvml.gpu import RECOVERY
-from tests.gpu import FAST, Heard, Service, connected, fake_gpus, opened, service
-
-
-@pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeGpus]:
-    with fake_gpus(tmp_path) as gpus:
-        yield gpus
-
-
-@pytest.fixture
-def running(tmp_path: Path, fake: FakeGpus) -> Iterator[Service]:
-    with service(tmp_path, fake) as started:
-        yield started
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
-async def client(running: Service, heard: Heard) -> AsyncIterator[GpuClient]:
-    async with connected(running.path, heard) as connection:
-        await opened(connection)
-        yield connection
-
+from tests.gpu import FAST, Heard, Service, connected, fake_gpus, service
 
 # --- events --------------------------------------------------------------------------------------
 
