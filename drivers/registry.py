@@ -284,6 +284,11 @@ def gpus(
     return cast("HostGpus", front(settings, clock, told, mark))
 
 
+def has_gpus() -> bool:
+    """Whether this host has GPUs that can be read."""
+    return bool(import_module("drivers.gpu.present").present())
+
+
 def check_fault_table(path: Path) -> None:
     """Raise a `DriverError` that says what is wrong with a table of faults."""
     import_module("drivers.gpu.xid").load_table(path)

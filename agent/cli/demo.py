@@ -16,6 +16,7 @@ from agent.cli.embedded_broker import EmbeddedBroker
 from agent.cli.sim import EVERY_TYPE
 from agent.cli.watch import show, subscribe
 from agent.errors import AgentError
+from drivers.sim.gpus import PROGRAM
 
 SITE = "demo"
 FAULTS = ("refuse=0.02", "tarpit=0.01", "garbage=0.01", "truncated=0.01", "glued=0.02")
@@ -101,7 +102,7 @@ def _interrupt(*_: object) -> None:
 def _demonstrate(arguments: argparse.Namespace, directory: Path) -> None:
     command = ["agent", *_sim_command(arguments)]
     with (
-        DemoGpus(arguments.gpus, directory) as gpus,
+        DemoGpus(arguments.gpus, directory, PROGRAM) as gpus,
         EmbeddedBroker() as broker,
         Child("sim", command, directory / "sim.log") as sim,
     ):

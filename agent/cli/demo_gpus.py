@@ -11,11 +11,11 @@ from pathlib import Path
 
 from agent.cli.child import Child
 from agent.errors import AgentError
+from drivers.registry import has_gpus
 
 EIGHT = "h100-sxm*8"
 NONE = "none"
 REAL = "real"
-DRIVER = Path("/proc/driver/nvidia/gpus")
 READY_S = 15.0
 
 
@@ -32,10 +32,12 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 class DemoGpus:
     """`stoker-gpu` as a child, and the fake GPUs that it reads as another one."""
 
-    def __init__(self, wanted: str | None, directory: Path) -> None:
+    def __init__(self, wanted: str | None, directory: Path, program: str) -> None:
+        """`program` is the module that makes fake ones."""
+        self._program = program
         self._directory = directory
         self._stack = ExitStack()
-        self._wanted = wanted or (REAL if has_real() else EIGHT)
+        self._wanted = wanted or (REAL if has_gpus() else EIGHT)
         self._sim: Child | None = None
         self._service: Child | None = None
         self.socket = directory / "gpu.sock"
@@ -45,7 +47,7 @@ class DemoGpus:
     def __enter__(self) -> DemoGpus:
         """Begin to make them, which takes seconds; `settle` waits for that."""
         if self._wanted not in (NONE, REAL):
-            command = ["drivers.sim.nvml", str(self._directory), "--gpus", self._wanted]
+            command = [self._program, str(self._directory), "--gpus", self._wanted]
             self._sim = self._enter("fake GPUs", command, {})
         return self
 
@@ -94,8 +96,3 @@ class DemoGpus:
     def _enter(self, name: str, command: list[str], environment: dict[str, str]) -> Child:
         log = self._directory / f"{command[0]}.log"
         return self._stack.enter_context(Child(name, command, log, environment))
-
-
-def has_real() -> bool:
-    """Whether a driver of NVIDIA has GPUs on this host."""
-    return DRIVER.is_dir() and any(DRIVER.iterdir())
