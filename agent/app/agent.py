@@ -17,6 +17,7 @@ import msgspec
 from agent import process, sdnotify
 from agent.app.commanding import deeds
 from agent.app.fleet import Fleet
+from agent.app.leaving import deliver, give_back
 from agent.app.reloading import Reloading
 from agent.clock import SystemClock
 from agent.command.audit_head import AuditHead
@@ -50,8 +51,6 @@ log = logging.getLogger("stoker")
 
 LOOKS_PER_ORDER = 8
 """Descriptors for each order under way: itself, looks at its effect, and those that hang."""
-DRAIN_S = 2.0
-"""How long a stopping agent waits for the broker to take what is still here."""
 
 
 class Agent:
@@ -92,7 +91,11 @@ class Agent:
             sdnotify.stopping("delivering what is here")
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(self._drain(), self.delivery.drain(), self._release())
+            await asyncio.gather(
+                deliver(self.publisher, self.outbox, self.session),
+                self.delivery.drain(),
+                give_back(self.fleet.inventory),
+            )
             for session in sessions:
                 session.cancel()
 
@@ -268,24 +271,6 @@ class Agent:
             ("watchdog", process.feed_watchdog()),
             ("garbage", process.collect(lambda: self._precedence.claimed)),
         ]
-
-    async def _drain(self) -> None:
-        """Wait until the broker has what is here, or for as long as a stop may take."""
-        self._pump()
-        try:
-            async with asyncio.timeout(DRAIN_S):
-                while self.session.connected and (len(self.outbox) or self.outbox.under_way):
-                    await self.publisher.progress()
-        except TimeoutError:
-            log.warning("stopped with %d statements undelivered", len(self.outbox))
-
-    async def _release(self) -> None:
-        """Give back the sessions that drivers hold at their devices, as far as time allows."""
-        try:
-            async with asyncio.timeout(DRAIN_S):
-                await asyncio.gather(*(device.driver.close() for device in self.fleet.inventory))
-        except TimeoutError:
-            log.warning("stopped with sessions still open at some devices")
 
     # --- small bridges between the parts -----------------------------------------------
 
