@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from agent.command.actor import Actor, Sent
 from agent.command.admission import Admission
 from agent.command.effects import Verdict
-from agent.command.orders import Held, Job, Objection, Order, Result, evidence
+from agent.command.orders import Held, Job, Objection, Order, Result
 from agent.command.prover import Prover, Shown
 from agent.command.starts import Starts
 from agent.command.verb import Load
@@ -18,7 +18,6 @@ from agent.fleet.inventory import Device
 from agent.fleet.precedence import Precedence
 from drivers.actions import Answer, Expectation, Watched
 from drivers.api import Clock
-from drivers.model import Reading
 
 log = logging.getLogger("stoker.dispatcher")
 
@@ -176,7 +175,7 @@ class Dispatcher:
             result = await self._result(work)
         except Exception:
             log.exception("an order failed unexpectedly", extra={"device": device.id})
-            result = _result(work, Verdict.FAILED, "internal error, see the log")
+            result = work.result(Verdict.FAILED, "internal error, see the log")
         finally:
             if work.load is Load.SHEDS:
                 self._precedence.end()
@@ -190,13 +189,13 @@ class Dispatcher:
                 await self._actor.meet(work.device)
         held = self._objection(work) or await self._wait(work)
         if held is not None:
-            return _unsent(work, held)
+            return work.unsent(held)
         admission = self._shedding if work.load is Load.SHEDS else self._others
         async with admission.place(work.job):
             # It may have waited for minutes: somebody may have locked the rack since.
             held = work.held() if work.load is Load.SHEDS else self._objection(work)
             if held is not None:
-                return _unsent(work, held)
+                return work.unsent(held)
             began = self._clock.monotonic()
             sent = await self._actor.send(
                 work.device, work.job.order, work.load, lambda: self._last_word(work)
@@ -254,11 +253,11 @@ class Dispatcher:
             held = sent.held or Held(Verdict.FAILED, sent.words)
             if sent.held and work.superseded:
                 held = held._replace(verdict=Verdict.SUPERSEDED)
-            return _unsent(work, held, sent.before, **times)
+            return work.unsent(held, sent.before, **times)
         if work.superseded:
             words = f"{sent.words} (then another order took its place)"
-            return _result(
-                work, Verdict.SUPERSEDED, words, sent.before, answer=receipt.answer, **times
+            return work.result(
+                Verdict.SUPERSEDED, words, sent.before, answer=receipt.answer, **times
             )
         if receipt.expectation is None:
             refused = receipt.answer is Answer.REFUSED
@@ -266,15 +265,14 @@ class Dispatcher:
             words = (
                 sent.words if refused else f"{sent.words} (no reading of it can show the effect)"
             )
-            return _result(work, verdict, words, sent.before, answer=receipt.answer, **times)
+            return work.result(verdict, words, sent.before, answer=receipt.answer, **times)
         watched = receipt.expectation.watched
         basis = sent.before if watched is Watched.READING else work.device.identity
         verb = work.job.order.verb
         shown: Shown = await self._prover.prove(work.device, verb.name, receipt, basis)
         if shown.verdict.good:
             self._rules.proved(work.device, work.job.order, receipt.expectation)
-        return _result(
-            work,
+        return work.result(
             shown.verdict,
             sent.words,
             sent.before,
@@ -293,27 +291,3 @@ class Dispatcher:
             each.wake()
         if not works:
             self._works.pop(work.device.id, None)
-
-
-def _unsent(work: Work, held: Held, before: Reading | None = None, **times: Any) -> Result:
-    return _result(work, held.verdict, held.words, before, reason=held.reason, **times)
-
-
-def _result(
-    work: Work,
-    verdict: Verdict,
-    words: str,
-    before: Reading | None = None,
-    after: Reading | None = None,
-    **more: Any,
-) -> Result:
-    device, verb = work.device, work.job.order.verb
-    return Result(
-        device_id=device.id,
-        address=device.address,
-        verdict=verdict,
-        words=words,
-        before=evidence(before if before is not None else device.last, verb.aspect),
-        after=evidence(after, verb.aspect),
-        **more,
-    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from agent.command.effects import Verdict
-from agent.command.orders import Held, Job
+from agent.command.orders import Held, Job, Result, evidence
 from agent.command.verb import Load
 from agent.fleet.inventory import Device
+from drivers.model import Reading
 
 OVERTAKEN = "not sent: another order took its place"
 WITHDRAWN = "not sent: it was withdrawn"
@@ -80,3 +82,27 @@ class Work:
         if held is None and self._withdrawn:
             return Held(Verdict.CANCELLED, WITHDRAWN)
         return held
+
+    def unsent(self, held: Held, before: Reading | None = None, **times: Any) -> Result:
+        """The result of what was held back."""
+        return self.result(held.verdict, held.words, before, reason=held.reason, **times)
+
+    def result(
+        self,
+        verdict: Verdict,
+        words: str,
+        before: Reading | None = None,
+        after: Reading | None = None,
+        **more: Any,
+    ) -> Result:
+        """How it ended; `more` are the other fields of `Result`."""
+        device, aspect = self.device, self.job.order.verb.aspect
+        return Result(
+            device_id=device.id,
+            address=device.address,
+            verdict=verdict,
+            words=words,
+            before=evidence(before if before is not None else device.last, aspect),
+            after=evidence(after, aspect),
+            **more,
+        )
